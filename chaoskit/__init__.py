@@ -1,0 +1,1 @@
+"""chaoskit: break an application on Kubernetes on purpose, and judge what its users saw."""
