@@ -34,7 +34,7 @@ class Outcome(enum.IntEnum):
     DNS = 6
     OTHER = 7
     NOT_SENT = 8
-    """It was due but was never sent (the sender was saturated, or ended first). `sent` and `end` are the moment this was known."""
+    """It was due but never sent: the sender was saturated, or ended first. `sent` and `end` say when this was known."""
 
 
 class Stream(enum.IntEnum):
@@ -59,7 +59,7 @@ class Sample:
     stream: Stream
     name: str
     answerer: str
-    """Who answered, `pod|version|colour` as the app's answer headers tell (`x-served-by`, `x-version`, `x-color`), or empty."""
+    """Who answered: `pod|version|colour` from the headers `x-served-by`, `x-version` and `x-color`, or empty."""
 
     @property
     def ok(self) -> bool:
