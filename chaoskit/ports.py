@@ -1,0 +1,159 @@
+"""The four ports through which the engine acts on the world and learns of it: Cluster, Load, Metrics and Clock.
+
+Each has a real adapter in `adapters/`, and all four a public in-memory double in `adapters/fake.py`.
+Everything that happens elsewhere (watch events, the load's statuses, signals) arrives through `Clock.wait`,
+so that the engine has one queue, one order of events, and one place where it waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeAlias
+
+from chaoskit.model import Answer, ClusterInfo, LoadStatus, Raw, Right, WatchEvent
+from chaoskit.samples import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """The user or the system asked chaoskit to stop (`name` as in SIGINT)."""
+
+    name: str
+
+
+Happening: TypeAlias = WatchEvent | LoadStatus | Signalled
+Post: TypeAlias = Callable[[Happening], None]
+
+
+class Clock(Protocol):
+    """Time, and the one queue on which the engine waits."""
+
+    def now(self) -> float:
+        """Seconds since the run's origin, monotonic."""
+
+    def unix(self, at: float) -> float:
+        """The wall clock's time, in Unix seconds, that belongs to a moment of the run."""
+
+    @property
+    def origin_ns(self) -> int:
+        """The run's origin on CLOCK_MONOTONIC."""
+
+    def post(self, happening: Happening) -> None:
+        """Hands something to the engine; from any thread."""
+
+    def wait(self, timeout_s: float) -> Happening | None:
+        """The next happening, or None when nothing came for `timeout_s`."""
+
+
+class Watching(Protocol):
+    """A running watch."""
+
+    def wait_synced(self, timeout_s: float) -> bool:
+        """Whether the first listing of every kind has been delivered."""
+
+    def close(self) -> None:
+        """Ends it; no event is delivered afterwards."""
+
+
+class Cluster(Protocol):
+    """A Kubernetes cluster. Kinds are singular and in lower case: pod, node, deployment, persistentvolumeclaim.
+
+    Every call has a deadline of its own (a few seconds) and raises a PortError: NotFoundError, ConflictError, ForbiddenError,
+    BudgetError, or UnreachableError when it is not known whether it took effect.
+    """
+
+    def info(self) -> ClusterInfo: ...
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Raw: ...
+
+    def list(self, kind: str, namespace: str = "", selector: str = "") -> Sequence[Raw]:
+        """All objects of a kind, read in pages; of all namespaces where none is given."""
+
+    def create(self, manifest: Raw, namespace: str = "") -> Raw:
+        """Creates what must not be there yet; ConflictError if it is."""
+
+    def apply(self, manifest: Raw, namespace: str = "") -> Raw:
+        """Server-side apply as field manager `chaoskit`; any kind that the server knows. `namespace` fills in where the
+        manifest names none."""
+
+    def patch(self, kind: str, name: str, patch: Raw, namespace: str = "", *, uid: str = "") -> Raw:
+        """JSON merge patch; with `uid`, ConflictError if the name belongs to another object now."""
+
+    def delete(
+        self, kind: str, name: str, namespace: str = "", *, uid: str = "", grace_s: int | None = None
+    ) -> None: ...
+
+    def evict(self, name: str, namespace: str, *, uid: str, grace_s: int | None = None) -> None:
+        """The eviction API; BudgetError when a disruption budget refuses it for now."""
+
+    def signal(self, pod: Raw, container: str, signal: str) -> None:
+        """Sends a signal (`KILL`, `TERM`) to a container's first process. The embedded cluster does it from outside the
+        container; elsewhere it runs `kill` inside, where the kernel ignores a KILL to the first process."""
+
+    def allowed(self, right: Right) -> bool:
+        """SelfSubjectAccessReview."""
+
+    def logs(
+        self, pod: str, namespace: str, container: str = "", *, previous: bool = False, lines: int = 20
+    ) -> str: ...
+
+    def watch(self, kinds: Sequence[str], namespace: str, post: Post) -> Watching:
+        """Lists and watches each kind in the namespace (nodes: in the cluster); events are stamped on arrival."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """What the load does. `target` is the base URL that both Locust and the pulse send to."""
+
+    target: str
+    folder: Path
+    """Where the recordings go: `pulse.bin`, `locust.bin` and their names."""
+    locustfile: Path | None
+    """None: no Locust, only the pulse."""
+    users: int
+    spawn_rate: float
+    pulse_path: str
+    pulse_period_s: float
+    pulse_timeout_s: float
+    stop_after_s: float
+    """The load ends by itself after this, whatever happened to its parent."""
+    experiment: str
+    run: str
+    seed: int
+    metrics_address: str = ""
+    """host:port on which the pulse serves chaoskit's own metrics; empty: nowhere."""
+    environment: Mapping[str, str] | None = None
+
+
+class Load(Protocol):
+    """Locust users and the pulse."""
+
+    def start(self, plan: LoadPlan, origin_ns: int, post: Post) -> None:
+        """Starts both; their statuses are posted about four times a second, the last with `done`.
+
+        Raises UsageError if the locustfile does not import, PortError if a process does not start."""
+
+    def recent(self) -> Sequence[Sample]:
+        """The samples recorded since the last call, of both recordings."""
+
+    def tell(self, phase: str, step: str = "") -> None:
+        """What the run is doing, for chaoskit's own metrics."""
+
+    def lost(self) -> str:
+        """Why the load is not what was asked for (a process died), or empty."""
+
+    def stop(self) -> None:
+        """Ends both within 3 s and flushes the recordings. Idempotent; never raises."""
+
+
+class Metrics(Protocol):
+    """Prometheus. Nothing is raised: an answer that could not be had carries its error."""
+
+    def instant(self, query: str, at_unix: float) -> Answer: ...
+
+    def range(self, query: str, start_unix: float, end_unix: float, step_s: float) -> Answer: ...
+
+    def scrape_interval(self) -> float:
+        """The longest scrape interval of the jobs that matter, in seconds; 15 where the server does not tell."""
