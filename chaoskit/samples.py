@@ -1,6 +1,6 @@
 """The record of every request that the load sent: one format, written by the load's processes, read by the evidence.
 
-A recording is two files: `NAME.bin`, records of 32 bytes each, and `NAME.names`, one JSON string a line, which the
+A recording is two files: `NAME.bin`, fixed-size records (RECORD), and `NAME.names`, one JSON string a line, which the
 records refer to by line number. Both are only ever appended to, and a torn last record or line is left out when read,
 so a recording is readable at every moment, also after its writer was killed.
 
@@ -43,7 +43,7 @@ class Stream(enum.IntEnum):
     FRESH = 0
     """The pulse, with a new connection for each request."""
     KEPT = 1
-    """The pulse, over one connection that is kept while it works."""
+    """The pulse, over a connection that is kept while it works (another one is opened only while all kept are busy)."""
     LOCUST = 2
 
 
@@ -71,25 +71,34 @@ class Sample:
         return self.end - self.intended
 
 
+_LAST_NAME = 0xFFFF
+"""The largest number that a record holds: it stands for all texts beyond it."""
+
+
 class SampleWriter:
-    """Appends records to a recording. Not thread-safe; flush() hands what is buffered to the operating system."""
+    """Writes a new recording. Not thread-safe; flush() hands what is buffered to the operating system."""
 
     def __init__(self, path: Path) -> None:
-        """`path` has no suffix: `path.bin` and `path.names` are created."""
-        self._records = path.with_name(path.name + ".bin").open("ab")
-        self._names = path.with_name(path.name + ".names").open("a", encoding="utf-8")
+        """`path` has no suffix: `path.bin` and `path.names` are created, and must not be there yet."""
+        self._records = path.with_name(path.name + ".bin").open("xb")
+        self._names = path.with_name(path.name + ".names").open("x", encoding="utf-8", newline="\n")
         self._index: dict[str, int] = {}
 
     def name(self, text: str) -> int:
-        """The number that stands for `text`; beyond 65,535 different texts all the rest share the last."""
+        """The number that stands for `text`; beyond 65,535 different texts all the rest share the last number."""
         number = self._index.get(text)
         if number is None:
-            number = len(self._index)
-            if number > 0xFFFF:
-                return 0xFFFF
-            self._index[text] = number
-            self._names.write(json.dumps(text) + "\n")
-            self._names.flush()
+            number = self._add(text)
+        return number
+
+    def _add(self, text: str) -> int:
+        number = len(self._index)
+        if number > _LAST_NAME:
+            return _LAST_NAME
+        self._index[text] = number
+        # The name reaches the system before any record that refers to it, so that a reader never misses one.
+        self._names.write(json.dumps("(others)" if number == _LAST_NAME else text) + "\n")
+        self._names.flush()
         return number
 
     def write(
@@ -105,23 +114,57 @@ class SampleWriter:
         self._names.close()
 
 
+class SampleReader:
+    """Reads a recording piece by piece, while it is being written or afterwards."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` has no suffix; the files need not be there yet."""
+        self._records = path.with_name(path.name + ".bin")
+        self._names = path.with_name(path.name + ".names")
+        self._offset = 0
+        self._names_offset = 0
+        self._texts: list[str] = []
+
+    def read(self) -> list[Sample]:
+        """The samples that were written since the last call, in the order in which they were written."""
+        data = _read_from(self._records, self._offset)
+        whole = len(data) - len(data) % RECORD.size
+        self._offset += whole
+        # Names are read after the records: then every name that these records refer to is there.
+        self._read_names()
+        return [self._sample(*fields) for fields in RECORD.iter_unpack(data[:whole])]
+
+    def _read_names(self) -> None:
+        data = _read_from(self._names, self._names_offset)
+        whole = data.rfind(b"\n") + 1
+        self._names_offset += whole
+        self._texts += [str(json.loads(line)) for line in data[:whole].splitlines()]
+
+    def _sample(
+        self, intended: float, sent: float, end: float, status: int, outcome: int, stream: int, name: int, answerer: int
+    ) -> Sample:
+        return Sample(
+            intended, sent, end, status, _OUTCOMES[outcome], _STREAMS[stream], self._text(name), self._text(answerer)
+        )
+
+    def _text(self, number: int) -> str:
+        """A machine that lost power may have kept a record and lost its name."""
+        return self._texts[number] if number < len(self._texts) else "(lost)"
+
+
 def read_samples(path: Path) -> Iterator[Sample]:
     """The samples of a recording (`path` without suffix) in the order they were written; none if it does not exist."""
-    records, names = path.with_name(path.name + ".bin"), path.with_name(path.name + ".names")
-    if not records.exists():
-        return
-    texts = _read_names(names)
-    data = records.read_bytes()
-    whole = len(data) - len(data) % RECORD.size
-    outcomes, streams = list(Outcome), list(Stream)
-    for intended, sent, end, status, outcome, stream, name, answerer in RECORD.iter_unpack(data[:whole]):
-        yield Sample(intended, sent, end, status, outcomes[outcome], streams[stream], texts[name], texts[answerer])
+    yield from SampleReader(path).read()
 
 
-def _read_names(path: Path) -> list[str]:
-    if not path.exists():
-        return []
-    texts: list[str] = []
-    for line in path.read_text(encoding="utf-8").split("\n")[:-1]:
-        texts.append(str(json.loads(line)))
-    return texts
+def _read_from(path: Path, offset: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read()
+    except FileNotFoundError:
+        return b""
+
+
+_OUTCOMES = tuple(Outcome)
+_STREAMS = tuple(Stream)
