@@ -1,7 +1,7 @@
 """The nouns of chaoskit, as frozen data. They know no library, no file and no clock.
 
 Times are seconds since the run's origin on the monotonic clock, unless a name says otherwise (`*_unix`).
-Objects of Kubernetes are raw JSON (`Raw`) where they are passed on, and one of these types once something is known of them.
+Objects of Kubernetes are raw JSON (`Raw`) where they are passed on, and one of these types once more is known of them.
 """
 
 from __future__ import annotations
@@ -170,7 +170,7 @@ class Link:
 class Outage:
     """A stretch in which no request was good, bracketed by requests. All four are intended sending times in seconds.
 
-    The true outage began after `last_good` and not after `first_bad`, and ended after `last_bad` and not after `first_good`.
+    The true outage began between `last_good` and `first_bad`, and ended between `last_bad` and `first_good`.
     """
 
     last_good: float

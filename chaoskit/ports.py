@@ -60,8 +60,8 @@ class Watching(Protocol):
 class Cluster(Protocol):
     """A Kubernetes cluster. Kinds are singular and in lower case: pod, node, deployment, persistentvolumeclaim.
 
-    Every call has a deadline of its own (a few seconds) and raises a PortError: NotFoundError, ConflictError, ForbiddenError,
-    BudgetError, or UnreachableError when it is not known whether it took effect.
+    Every call has a deadline of its own (a few seconds) and raises a PortError: NotFoundError, ConflictError,
+    ForbiddenError, BudgetError, or UnreachableError when it is not known whether it took effect.
     """
 
     def info(self) -> ClusterInfo: ...

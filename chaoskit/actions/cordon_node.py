@@ -1,0 +1,131 @@
+"""Cordons nodes: nothing new is scheduled there. The undo leaves a node cordoned that was so before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from chaoskit.contracts import Action, Healed, Intent, RefField, Stage
+from chaoskit.errors import ConflictError, NotFoundError, UsageError
+from chaoskit.model import UNDO_ANNOTATION, Raw, Right, Target
+from chaoskit.objects import Objects, annotation, labels, name, node_of, uid
+from chaoskit.ports import Cluster
+
+
+class CordonNode(Action):
+    """Mark nodes unschedulable."""
+
+    verb: ClassVar[str] = "cordon_node"
+
+    name: str = Field("", description="which node; where nothing is said, nodes that carry pods of `of`")
+    of: RefField | None = Field(None, description="nodes that carry a pod of this workload")
+    zone: str = Field("", description="only nodes of this zone")
+    count: int = Field(1, ge=1, description="how many nodes")
+
+    def rights(self, namespace: str) -> Sequence[Right]:
+        return (Right("get", "", "nodes"), Right("patch", "", "nodes"))
+
+    def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
+        return [node_as_target(node) for node in self._nodes(objects, namespace)]
+
+    def _nodes(self, objects: Objects, namespace: str) -> list[Raw]:
+        if not (self.name or self.of or self.zone):
+            raise UsageError(
+                f"{self.verb} names no node", why="nothing said would be every node", fix="give it name, of or zone"
+            )
+        pods = objects.pods_of(self.of, namespace) if self.of else []
+        if pods is None:
+            raise UsageError(f"there is no {self.of} in namespace {namespace}")
+        carrying = {node_of(p) for p in pods}
+        return [
+            node
+            for node in objects.all("node")
+            if (not self.name or name(node) == self.name)
+            and (not self.zone or labels(node).get("topology.kubernetes.io/zone") == self.zone)
+            and (self.of is None or name(node) in carrying)
+        ]
+
+    def number(self, of: int) -> int:
+        return self.count
+
+    def perform(self, stage: Stage) -> None:
+        for target in stage.targets:
+            cordon(stage, target)
+
+    def landed(self, target: Target, objects: Objects) -> str:
+        node = objects.by_uid("node", target.uid)
+        return "the node is unschedulable" if node and unschedulable(node) else ""
+
+    def undo(self, target: Target) -> str:
+        if target.prior.get("unschedulable"):
+            return f"nothing: {target.name} is cordoned already, and stays so"
+        return f"kubectl uncordon {target.name}"
+
+    @classmethod
+    def heal(cls, cluster: Cluster, intent: Intent) -> Healed:
+        return uncordon(cluster, intent)
+
+
+def unschedulable(node: Raw) -> bool:
+    return bool(node["spec"].get("unschedulable"))
+
+
+def node_as_target(node: Raw) -> Target:
+    return Target("node", name(node), "", uid(node), name(node), {"unschedulable": unschedulable(node)})
+
+
+def cordon(stage: Stage, target: Target) -> bool:
+    """Cordons one node, unless it is already."""
+    if target.prior.get("unschedulable"):
+        stage.note(f"{target} was cordoned before, and will stay so")
+        return True
+    patch = {"spec": {"unschedulable": True}}
+    return stage.act(
+        f"cordon {target}",
+        target,
+        lambda: stage.cluster.patch("node", target.name, patch, uid=target.uid),
+        change={"unschedulable": True},
+    )
+
+
+def uncordon(cluster: Cluster, intent: Intent) -> Healed:
+    """Restores schedulability as it was, and takes the intent's annotation away; looks before it says done.
+
+    The annotation is the mark that the change is ours: whoever uncordons by hand and cordons anew is asked to keep it
+    away by `kubectl annotate`, which the error text of a failed healing tells."""
+    target = intent.target
+    fix = f"kubectl uncordon {target.name}"
+    key = UNDO_ANNOTATION + intent.run
+    try:
+        node = cluster.get("node", target.name)
+    except NotFoundError:
+        return Healed(True, "the node is gone")
+    if uid(node) != target.uid:
+        return Healed(True, "another node carries the name now")
+    marked = bool(annotation(node, key))
+    patch: dict[str, Any] = {"metadata": {"annotations": {key: _remaining(node, key, intent.n)}}}
+    ours = marked and unschedulable(node) and not target.prior.get("unschedulable")
+    if ours:
+        patch["spec"] = {"unschedulable": None}
+    if marked:
+        try:
+            cluster.patch("node", target.name, patch, uid=target.uid)
+        except ConflictError:
+            return Healed(True, "another node carries the name now")
+    return _verify(cluster.get("node", target.name), ours, fix)
+
+
+def _verify(node: Raw, ours: bool, fix: str) -> Healed:
+    if ours and unschedulable(node):
+        return Healed(False, "the node is still cordoned", fix)
+    return Healed(True, "uncordoned" if ours else "nothing of it is left")
+
+
+def _remaining(node: Raw, key: str, n: int) -> str | None:
+    """The annotation without intent `n`; None (which removes it) when it was the only one."""
+    held: list[Mapping[str, Any]] = json.loads(annotation(node, key) or "[]")
+    rest = [intent for intent in held if intent.get("n") != n]
+    return json.dumps(rest) if rest else None

@@ -1,0 +1,72 @@
+"""What the checks share: turning a measured number and its uncertainty into a finding, and the no-evidence answers."""
+
+from __future__ import annotations
+
+from chaoskit import units
+from chaoskit.contracts import Check, Record, StepRecord
+from chaoskit.model import Evidence, Finding, Verdict
+
+
+def inconclusive(
+    check: Check,
+    reason: str,
+    *,
+    step: str = "",
+    evidence: tuple[Evidence, ...] = (),
+    value: float | None = None,
+    unit: str = "",
+) -> Finding:
+    return Finding(
+        check.title(), check.kind, Verdict.INCONCLUSIVE, reason, value=value, unit=unit, step=step, evidence=evidence
+    )
+
+
+def at_most(
+    check: Check,
+    value: float,
+    limit: float,
+    unit: str,
+    *,
+    uncertainty: float = 0.0,
+    reason: str = "",
+    step: str = "",
+    evidence: tuple[Evidence, ...] = (),
+) -> Finding:
+    """Passed or failed only if the whole interval value ± uncertainty is on one side of the limit."""
+    if value + uncertainty <= limit:
+        verdict = Verdict.PASSED
+    elif value - uncertainty > limit:
+        verdict = Verdict.FAILED
+    else:
+        verdict = Verdict.INCONCLUSIVE
+        reason = f"the limit lies within the uncertainty of the measurement; {reason}".rstrip("; ")
+    return Finding(
+        check.title(),
+        check.kind,
+        verdict,
+        reason,
+        value=value,
+        unit=unit,
+        uncertainty=uncertainty,
+        limit=f"at most {units.show(limit, unit)}",
+        margin=limit - value,
+        step=step,
+        evidence=evidence,
+    )
+
+
+def landed_or_why(record: Record, name: str) -> tuple[StepRecord | None, str]:
+    """The step, if it was taken and all of its faults landed; else why nothing can be concluded from it."""
+    step = record.step(name)
+    if step is None:
+        return None, f"the step “{name}” was never reached"
+    if step.refused:
+        return None, f"the step was refused: {step.refused}"
+    missed = [act for act in step.acts if act.landed is None]
+    if missed:
+        return None, f"the fault did not land: {missed[0].what}{f' ({missed[0].error})' if missed[0].error else ''}"
+    if not step.acts:
+        return None, "the step did nothing: it had nothing to act on"
+    if step.ended is None:
+        return None, "the run ended before this step had been watched"
+    return step, ""

@@ -1,0 +1,141 @@
+"""A condition on a PromQL value or on one of the load's measures, over a step's window or the whole run."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
+
+from chaoskit import conditions, units
+from chaoskit.checks.judging import inconclusive, landed_or_why
+from chaoskit.conditions import MEASURES, Condition
+from chaoskit.contracts import Check, Record
+from chaoskit.model import Answer, Evidence, Finding, Series, Verdict
+
+ConditionField = Annotated[
+    Condition,
+    PlainValidator(conditions.parse, json_schema_input_type=str),
+    PlainSerializer(lambda c: c.text, return_type=str),
+]
+SHOWN_POINTS = 120
+LATE_SCRAPES = 2.5
+"""A series may be silent for this many scrape intervals before that counts as a gap: one scrape may be late or lost."""
+
+
+class Metric(Check):
+    """A named metric or measure keeps its limit."""
+
+    kind: ClassVar[str] = "metric"
+
+    holds: ConditionField = Field(description="as in errors < 1%")
+    of: str = Field("", description="only during this step; from the first step to the end where nothing is said")
+    when: Literal["always", "at the end"] = Field("always", description="throughout the window, or at its end")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: object) -> object:
+        """`metric: errors < 1%` is short for `metric: {holds: errors < 1%}`."""
+        return {"holds": value} if isinstance(value, str) else value
+
+    def steps(self) -> Sequence[str]:
+        return (self.of,) if self.of else ()
+
+    def title(self) -> str:
+        during = f" during “{self.of}”" if self.of else ""
+        return f"{self.holds.text}{during}{' at the end' if self.when == 'at the end' else ''}"
+
+    def judge(self, record: Record) -> Finding:
+        window, why = self._window(record)
+        if window is None:
+            return inconclusive(self, why, step=self.of)
+        if self.holds.name in MEASURES:
+            return self._judge_measure(record, *window)
+        return self._judge_answer(record, *window)
+
+    def _window(self, record: Record) -> tuple[tuple[float, float] | None, str]:
+        if not self.of:
+            if not record.steps:
+                return None, "no step was reached"
+            return (record.steps[0].began, record.phases.get("watched", (0.0, record.ended))[1]), ""
+        step, why = landed_or_why(record, self.of)
+        return ((step.began, step.ended or record.ended) if step else None), why
+
+    def _judge_measure(self, record: Record, began: float, ended: float) -> Finding:
+        samples = record.pulse if self.holds.name.startswith("pulse") else record.locust
+        value = conditions.measure(self.holds.name, samples, began, ended)
+        unit = MEASURES[self.holds.name][0]
+        data = {"measure": MEASURES[self.holds.name][1], "from": began, "to": ended, "requests": len(samples)}
+        if value is None:
+            return inconclusive(self, "no request was recorded in the window", step=self.of)
+        return self._finding(value, unit, (Evidence("requests", data),), f"over {units.show(ended - began, 's')}")
+
+    def _judge_answer(self, record: Record, began: float, ended: float) -> Finding:
+        answer = record.answers.get(self.holds.name)
+        shown = (_evidence(record, answer, began, ended),) if answer else ()
+        why, series = _usable(record, answer, began, ended)
+        values = [v for s in series for _, v in s.points]
+        finite = [v for v in values if not math.isnan(v)]
+        unit = self.holds.unit
+        if self.when == "at the end":
+            finite = [s.points[-1][1] for s in series if s.points and not math.isnan(s.points[-1][1])]
+        worst = self.holds.worst(finite) if finite else None
+        if worst is not None and self.holds.holds(worst) is False and not (answer and answer.warnings):
+            return self._finding(worst, unit, shown, f"the worst of {len(values)} samples")
+        if why or worst is None:
+            return inconclusive(self, why or "no data", step=self.of, evidence=shown, value=worst, unit=unit)
+        return self._finding(worst, unit, shown, f"the worst of {len(values)} samples")
+
+    def _finding(self, value: float, unit: str, shown: tuple[Evidence, ...], reason: str) -> Finding:
+        return Finding(
+            self.title(),
+            self.kind,
+            Verdict.PASSED if self.holds.holds(value) else Verdict.FAILED,
+            reason,
+            value=value,
+            unit=unit or self.holds.unit,
+            limit=self.holds.text,
+            margin=self.holds.margin(value),
+            step=self.of,
+            evidence=shown,
+        )
+
+
+def _usable(record: Record, answer: Answer | None, began: float, ended: float) -> tuple[str, tuple[Series, ...]]:
+    """(why the answer cannot carry a pass, or empty; its series within the window)."""
+    if answer is None:
+        return "the query was never run", ()
+    if answer.error:
+        return f"Prometheus gave no answer: {answer.error}", ()
+    first, last = record.origin_unix + began, record.origin_unix + ended
+    cut = [Series(s.labels, tuple(p for p in s.points if first <= p[0] <= last)) for s in answer.series]
+    series = tuple(s for s in cut if s.points)
+    if not series:
+        return "the query gave no data in the window", ()
+    if answer.warnings:
+        return f"the answer may be partial: {'; '.join(answer.warnings)}", series
+    if any(math.isnan(v) for s in series for _, v in s.points):
+        return "the query gave NaN in the window (a division by zero?)", series
+    return _gap(record, series, first, last), series
+
+
+def _gap(record: Record, series: Sequence[Series], first: float, last: float) -> str:
+    """Where no series at all covers a stretch of the window. A series may begin or end with its pod; all may not."""
+    times = sorted({t for s in series for t, _ in s.points})
+    allowed = LATE_SCRAPES * record.scrape_interval_s
+    edges = [first, *times, last]
+    longest = max(b - a for a, b in itertools.pairwise(edges))
+    return f"the data has a gap of {longest:.1f} s in the window" if longest > allowed else ""
+
+
+def _evidence(record: Record, answer: Answer, began: float, ended: float) -> Evidence:
+    first, last = record.origin_unix + began, record.origin_unix + ended
+    rows: list[dict[str, Any]] = []
+    for series in answer.series:
+        points = [(round(t - record.origin_unix, 3), v) for t, v in series.points if first <= t <= last]
+        step = max(1, math.ceil(len(points) / SHOWN_POINTS))
+        rows.append({"labels": dict(series.labels), "samples": len(points), "points": points[::step]})
+    data = {"query": answer.query, "from": began, "to": ended, "series": rows, "warnings": list(answer.warnings)}
+    return Evidence("PromQL", data | ({"error": answer.error} if answer.error else {}))

@@ -1,0 +1,122 @@
+"""Did users suffer, and how long? Judged from the pulse: one request every 10 ms, on schedule, whatever happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from chaoskit import evidence, units
+from chaoskit.checks.judging import at_most, inconclusive, landed_or_why
+from chaoskit.contracts import Check, Record, Seconds
+from chaoskit.model import Evidence, Finding, Verdict
+from chaoskit.model import Outage as Stretch
+from chaoskit.samples import Stream
+
+STREAMS = {"fresh": Stream.FRESH, "kept": Stream.KEPT}
+
+
+class Outage(Check):
+    """The longest stretch without a good answer during a step is no longer than a time, and few requests are lost."""
+
+    kind: ClassVar[str] = "outage"
+
+    of: str = Field(description="the step")
+    at_most: Seconds = Field(description="the longest stretch without a good answer")
+    lost: int | None = Field(None, ge=0, description="at most this many of the pulse's requests fail in all")
+    connections: Literal["fresh", "kept"] = Field(
+        "fresh", description="a new connection for each request, or one that is kept while it works"
+    )
+
+    def steps(self) -> Sequence[str]:
+        return (self.of,)
+
+    def title(self) -> str:
+        lost = "" if self.lost is None else f", at most {self.lost} requests lost"
+        kept = " on a kept connection" if self.connections == "kept" else ""
+        return f"outage{kept} after “{self.of}” at most {units.show(self.at_most, 's')}{lost}"
+
+    def judge(self, record: Record) -> Finding:
+        step, why = landed_or_why(record, self.of)
+        if step is None:
+            return inconclusive(self, why, step=self.of)
+        began, ended = step.began, step.ended if step.ended is not None else record.ended
+        period = record.pulse_period_s
+        seen = evidence.outages(record.pulse, STREAMS[self.connections], began, ended, period)
+        shown = (Evidence("pulse", _as_data(seen)),)
+        if seen.due == 0:
+            return inconclusive(self, "the pulse sent nothing in this step", step=self.of, evidence=shown)
+        longest = seen.longest
+        finding = at_most(
+            self,
+            longest.seconds if longest else 0.0,
+            self.at_most,
+            "s",
+            uncertainty=longest.uncertainty if longest else 0.0,
+            reason=_reason(seen, period),
+            step=self.of,
+            evidence=shown,
+        )
+        return self._with_losses(finding, seen, longest, period)
+
+    def _with_losses(
+        self, finding: Finding, seen: evidence.Coverage, longest: Stretch | None, period: float
+    ) -> Finding:
+        """Failure needs no complete data; a pass does."""
+        if finding.verdict is Verdict.FAILED:
+            return finding
+        if self.lost is not None and seen.lost > self.lost:
+            reason = f"{seen.lost} of {seen.due} requests were lost, at most {self.lost} allowed"
+            return _replaced(finding, Verdict.FAILED, reason, float(seen.lost), "requests", self.lost - seen.lost)
+        if longest is not None and longest.open_end and finding.verdict is Verdict.PASSED:
+            return _replaced(
+                finding, Verdict.INCONCLUSIVE, f"still down when the step's window ended; {finding.reason}"
+            )
+        if seen.blind_s > period * 2:
+            reason = f"the pulse is blind for {units.show(seen.blind_s, 's')} of this step; {finding.reason}"
+            return _replaced(finding, Verdict.INCONCLUSIVE, reason)
+        return finding
+
+
+def _replaced(
+    finding: Finding,
+    verdict: Verdict,
+    reason: str,
+    value: float | None = None,
+    unit: str = "",
+    margin: float | None = None,
+) -> Finding:
+    return Finding(
+        finding.name,
+        finding.kind,
+        verdict,
+        reason,
+        value=finding.value if value is None else value,
+        unit=unit or finding.unit,
+        uncertainty=finding.uncertainty if value is None else None,
+        limit=finding.limit,
+        margin=finding.margin if margin is None else margin,
+        step=finding.step,
+        evidence=finding.evidence,
+    )
+
+
+def _reason(seen: evidence.Coverage, period: float) -> str:
+    if seen.longest is None:
+        return f"all of {seen.due} requests were answered, one every {units.show(period, 's')}"
+    total = sum(o.seconds for o in seen.outages)
+    return (
+        f"{seen.lost} of {seen.due} requests lost, in {len(seen.outages)} stretches of {units.show(total, 's')} in all"
+    )
+
+
+def _as_data(seen: evidence.Coverage) -> dict[str, object]:
+    return {
+        "due": seen.due,
+        "lost": seen.lost,
+        "not_sent": seen.not_sent,
+        "blind_s": seen.blind_s,
+        "outages": [asdict(o) for o in seen.outages],
+    }

@@ -1,0 +1,49 @@
+"""Is the system as steady after the experiment as it was before?"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from chaoskit.checks.judging import inconclusive
+from chaoskit.contracts import Check, ConditionRecord, Record
+from chaoskit.model import Evidence, Finding, Verdict
+
+
+class SteadyState(Check):
+    """The steady state's conditions hold again at the end."""
+
+    kind: ClassVar[str] = "steady_state"
+
+    def title(self) -> str:
+        return "steady state again at the end"
+
+    def judge(self, record: Record) -> Finding:
+        looks = [c for c in record.conditions if c.phase == "after"]
+        if not looks:
+            return inconclusive(self, "the steady state was not looked at after the steps")
+        last = looks[-1].at
+        final = [c for c in looks if c.at == last]
+        shown = (Evidence("last look", {"conditions": [_row(c) for c in final]}),)
+        broken = [c for c in final if c.holds is False]
+        unknown = [c for c in final if c.holds is None]
+        if broken:
+            verdict, reason = Verdict.FAILED, "; ".join(_text(c) for c in broken)
+        elif unknown:
+            verdict, reason = Verdict.INCONCLUSIVE, "; ".join(_text(c) for c in unknown)
+        elif "steady again" not in record.phases:
+            verdict, reason = (
+                Verdict.FAILED,
+                "the conditions did not hold for as long as was asked, in the time allowed",
+            )
+        else:
+            verdict, reason = Verdict.PASSED, "; ".join(_text(c) for c in final)
+        return Finding(self.title(), self.kind, verdict, reason, evidence=shown)
+
+
+def _text(look: ConditionRecord) -> str:
+    value = "no data" if look.value is None else f"{look.value:.6g}"
+    return f"{look.condition} ({look.reason or value})"
+
+
+def _row(look: ConditionRecord) -> dict[str, object]:
+    return {"condition": look.condition, "value": look.value, "holds": look.holds, "reason": look.reason, "at": look.at}

@@ -1,0 +1,237 @@
+"""What an action and a check must offer, and what they are given. Whoever writes one needs this file, model and ports.
+
+An action is a frozen pydantic model: its fields are the keys that the experiment file may give. It says whom it could
+hit, hits them through a Stage, tells whether the fault landed, and undoes what it did from an intent alone.
+A check is one too: it says which queries it needs, and judges a finished run from its record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+
+from chaoskit import units
+from chaoskit.model import Answer, ClusterInfo, Finding, Ref, Right, Target, WatchEvent
+from chaoskit.objects import WORKLOADS, Objects
+from chaoskit.ports import Cluster
+from chaoskit.samples import Sample
+
+# ── fields that experiment files use ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _parse_ref(text: object) -> Ref:
+    if isinstance(text, Ref):
+        return text
+    kinds = (*WORKLOADS, "service", "pod", "node")
+    if isinstance(text, str) and text.count("/") == 1:
+        kind, name = text.split("/")
+        if kind in kinds and name:
+            return Ref(kind, name)
+        raise ValueError(f"{kind!r} is no kind that can be named here; use {', '.join(kinds)}")
+    raise ValueError(f"name an object as kind/name, as in deployment/front, not {text!r}")
+
+
+RefField = Annotated[Ref, BeforeValidator(_parse_ref), PlainSerializer(str, return_type=str)]
+Seconds = Annotated[float, BeforeValidator(units.duration), PlainSerializer(units.write_duration, return_type=str)]
+Share = Annotated[float, BeforeValidator(units.share), PlainSerializer(units.write_share, return_type=str)]
+Rate = Annotated[float, BeforeValidator(units.rate), PlainSerializer(units.write_rate, return_type=str)]
+
+
+class Part(BaseModel):
+    """A part of an experiment: frozen, with no keys beyond those declared."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+# ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One act as the journal and the cluster's annotations hold it: enough to undo it without the experiment."""
+
+    run: str
+    n: int
+    """Its number in the run."""
+    step: str
+    verb: str
+    target: Target
+    change: Mapping[str, Any] = field(default_factory=dict)
+    """What the act sets, in the action's own words, so that healing can tell its change from somebody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Healed:
+    """What became of an intent: `done` (restored, or nothing to restore), or what is left and what to type."""
+
+    done: bool
+    how: str
+    fix: str = ""
+
+
+class Stage(Protocol):
+    """What the engine gives an action while its step runs."""
+
+    @property
+    def cluster(self) -> Cluster: ...
+
+    @property
+    def objects(self) -> Objects:
+        """The present state, kept by the watch."""
+
+    @property
+    def namespace(self) -> str: ...
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """Who was chosen, within the limits, just now."""
+
+    def now(self) -> float: ...
+
+    def act(
+        self, what: str, target: Target, call: Callable[[], object], change: Mapping[str, Any] | None = None
+    ) -> bool:
+        """Journals the intent, checks the limits once more, makes the call, and journals the outcome.
+
+        Returns whether the call was accepted; an object that is gone meanwhile counts as not. `change` not None: the
+        act needs undoing, and the intent is written on the target first. BudgetError is passed on, to try again."""
+
+    def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
+        """Takes in events until `true()`, or until the time is over; says which."""
+
+    def note(self, text: str) -> None:
+        """Something that the report should tell."""
+
+
+class Action(Part):
+    """What a step does on purpose."""
+
+    verb: ClassVar[str]
+    """Its key in the experiment file."""
+
+    def rights(self, namespace: str) -> Sequence[Right]:
+        """What it and its undoing need to be allowed, beyond watching."""
+        raise NotImplementedError
+
+    def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
+        """All that it could hit, in a stable order. UsageError if what it names does not exist."""
+        raise NotImplementedError
+
+    def number(self, of: int) -> int:
+        """How many of `of` candidates it wants to hit."""
+        raise NotImplementedError
+
+    def perform(self, stage: Stage) -> None:
+        """Hits `stage.targets`."""
+        raise NotImplementedError
+
+    def landed(self, target: Target, objects: Objects) -> str:
+        """How the fault is seen to have landed on the target, or empty as long as it is not."""
+        raise NotImplementedError
+
+    def undo(self, target: Target) -> str:
+        """What undoes it, for people."""
+        raise NotImplementedError
+
+    @classmethod
+    def heal(cls, cluster: Cluster, intent: Intent) -> Healed:
+        """Restores exactly the prior state; idempotent; looks before it says done."""
+        return Healed(True, "nothing to undo")
+
+
+# ── checks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One act of a step as the journal tells it. Times in seconds since the origin; None: never."""
+
+    what: str
+    target: Target
+    ordered: float
+    accepted: float | None
+    landed: float | None
+    how: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """A step: when it began, when its window ended (None: it never did), and its acts."""
+
+    name: str
+    verb: str
+    began: float
+    ended: float | None
+    acts: tuple[Act, ...]
+    refused: str = ""
+    """Why a safety limit forbade it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionRecord:
+    """One look at a condition of the steady state."""
+
+    at: float
+    phase: str
+    condition: str
+    value: float | None
+    holds: bool | None
+    """None: it could not be decided."""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished run, as read from its folder: all that judging may look at."""
+
+    run: str
+    namespace: str
+    info: ClusterInfo
+    origin_unix: float
+    scrape_interval_s: float
+    ended: float
+    steps: tuple[StepRecord, ...]
+    phases: Mapping[str, tuple[float, float]]
+    """Name to (began, ended)."""
+    conditions: tuple[ConditionRecord, ...]
+    events: tuple[WatchEvent, ...]
+    pulse: tuple[Sample, ...]
+    locust: tuple[Sample, ...]
+    pulse_period_s: float
+    answers: Mapping[str, Answer]
+    """Range answers by metric name, over the whole run."""
+    metrics: Mapping[str, str]
+    """The experiment's named queries, filled in."""
+    statuses: tuple[Mapping[str, Any], ...] = ()
+    """What the load's processes said of themselves once a second: at, who, users, cpu, late_p99_s, not_sent …"""
+    notes: tuple[str, ...] = ()
+
+    def step(self, name: str) -> StepRecord | None:
+        return next((s for s in self.steps if s.name == name), None)
+
+
+class Check(Part):
+    """What must follow: judges one expectation."""
+
+    kind: ClassVar[str]
+    """Its key in the experiment file."""
+
+    def steps(self) -> Sequence[str]:
+        """The steps that it names; they must exist."""
+        return ()
+
+    def metrics(self) -> Mapping[str, str]:
+        """Names to queries that it needs beyond those that the experiment names."""
+        return {}
+
+    def title(self) -> str:
+        """The expectation in one line, for reports."""
+        raise NotImplementedError
+
+    def judge(self, record: Record) -> Finding:
+        """The finding. Whatever it raises becomes an inconclusive one."""
+        raise NotImplementedError

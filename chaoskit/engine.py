@@ -1,0 +1,558 @@
+"""The only loop, and the only place that waits for the system under test.
+
+Single-threaded: everything that happens elsewhere comes through `Clock.wait`. It deploys, loads, waits for the steady
+state, takes the steps, watches, asks Prometheus, and heals: at the end, on any error, and when it is told to stop.
+It judges nothing: what it saw is in the run's folder.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from chaoskit import conditions, heal, journal, plan, record
+from chaoskit.conditions import MEASURES, Condition
+from chaoskit.contracts import Action, Intent
+from chaoskit.errors import (
+    BudgetError,
+    ChaoskitError,
+    ClusterError,
+    ConflictError,
+    NotFoundError,
+    PortError,
+    RefusedError,
+    UnreachableError,
+)
+from chaoskit.model import LoadStatus, Target, WatchEvent
+from chaoskit.objects import WATCHED, Objects, ready
+from chaoskit.plan import Plan
+from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
+from chaoskit.readiness import address_of, unready
+from chaoskit.samples import Sample
+from chaoskit.spec import Experiment, Step
+
+TICK_S = 0.1
+"""How often samples are taken in and the view refreshed while nothing happens."""
+LOOK_S = 1.0
+"""How often the steady state's conditions are looked at."""
+LAND_WITHIN_S = 10.0
+SYNC_WITHIN_S = 15.0
+LOAD_WITHIN_S = 15.0
+LONGEST_MEMORY_S = 60.0
+STOP_WINDOW_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    cluster: Cluster
+    load: Load
+    metrics: Metrics
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """What a live view shows."""
+
+    phase: str
+    since: float
+    now: float
+    waiting_for: str = ""
+    users: int = 0
+    rate: float | None = None
+    failures: float | None = None
+    pulse_failures: float | None = None
+    pods_ready: int = 0
+    pods: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: `complete`, `interrupted`, `stopped` (by a safety limit) or `broken`; and what is not healed."""
+
+    how: str
+    error: ChaoskitError | None = None
+    unhealed: tuple[tuple[str, str], ...] = ()
+    """(what is left, what to type)."""
+
+
+class Interrupted(Exception):
+    """The user or the system asked to stop."""
+
+
+class Stopped(Exception):
+    """A condition of safety.stop_if holds."""
+
+
+class Engine:
+    """Runs one plan once."""
+
+    def __init__(self, ports: Ports, planned: Plan, folder: Path, show: Callable[[Live], None]) -> None:
+        self._ports, self._plan, self._folder, self._show = ports, planned, folder, show
+        self._clock, self._cluster = ports.clock, ports.cluster
+        self._journal = journal.Journal(folder / journal.FILE)
+        self._events = record.EventLog(folder / record.EVENTS)
+        self._objects = Objects()
+        self._samples: deque[Sample] = deque()
+        self._statuses: dict[str, LoadStatus] = {}
+        self._watching: list[Watching] = []
+        self._live = Live("", 0.0, 0.0)
+        self._intents = 0
+        self._healing = False
+        self._last_tick = self._last_log = -1.0
+
+    @property
+    def _experiment(self) -> Experiment:
+        return self._plan.experiment
+
+    def run(self) -> Ending:
+        """Runs to an end of some kind; always heals. Raises nothing but what is a defect of chaoskit itself."""
+        how, error = "complete", None
+        try:
+            self._go()
+        except Interrupted as reason:
+            how, error = "interrupted", ChaoskitError(str(reason))
+        except Stopped as reason:
+            how, error = "stopped", RefusedError(str(reason))
+        except RefusedError as reason:
+            how, error = "stopped", reason
+        except ChaoskitError as reason:
+            how, error = "broken", reason
+        finally:
+            unhealed = self._wind_down()
+        self._write("ended", how=how, error=str(error) if error else "")
+        self._close()
+        return Ending(how, error, unhealed)
+
+    def _go(self) -> None:
+        self._phase("deploy")
+        interval = self._ports.metrics.scrape_interval()
+        queries = plan.queries(self._experiment, self._plan.namespace, interval)
+        self._plan = replace(self._plan, queries=queries)
+        record.write_start(self._folder, self._plan, self._cluster.info(), self._clock.unix(0.0), interval)
+        self._check_metrics()
+        if self._plan.fresh:
+            self._create_namespace()
+        self._watch()
+        if self._plan.fresh:
+            for manifest in self._plan.manifests:
+                self._cluster.apply(manifest, self._plan.namespace)
+                self._pump(0.0)
+        self._await_ready()
+        if self._experiment.load:
+            self._start_load(self._experiment)
+        self._await_steady("steady")
+        self._take_steps()
+        self._await_steady("after")
+        self._ask_metrics()
+
+    # ── taking things in ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _pump(self, timeout_s: float) -> None:
+        """Takes in what has happened, waiting up to `timeout_s` for the first of it."""
+        happening = self._clock.wait(timeout_s)
+        while happening is not None:
+            self._take(happening)
+            happening = self._clock.wait(0.0)
+        self._tick()
+
+    def _take(self, happening: WatchEvent | LoadStatus | Signalled) -> None:
+        if isinstance(happening, WatchEvent):
+            self._events.write(happening)
+            self._objects.take(happening)
+        elif isinstance(happening, LoadStatus):
+            self._statuses[happening.who] = happening
+        elif not self._healing:
+            raise Interrupted(f"stopped by {happening.name}")
+
+    def _tick(self) -> None:
+        now = self._clock.now()
+        if now - self._last_tick < TICK_S:
+            return
+        self._last_tick = now
+        self._samples.extend(self._ports.load.recent())
+        while self._samples and self._samples[0].intended < now - LONGEST_MEMORY_S:
+            self._samples.popleft()
+        if now - self._last_log >= LOOK_S:
+            self._last_log = now
+            self._log_load()
+        self._refresh(now)
+        if not self._healing:
+            self._check_stop(now)
+
+    def _log_load(self) -> None:
+        self._events.flush()
+        for status in self._statuses.values():
+            self._write(
+                "load",
+                who=status.who,
+                users=status.users,
+                cpu=round(status.cpu, 3),
+                late_p99_s=status.late_p99_s,
+                sent=status.sent,
+                not_sent=status.not_sent,
+            )
+
+    def _refresh(self, now: float) -> None:
+        pods = self._objects.all("pod")
+        locust = self._statuses.get("locust")
+        self._live = replace(
+            self._live,
+            now=now,
+            users=locust.users if locust else 0,
+            rate=self._measure("rate", now),
+            failures=self._measure("failures", now),
+            pulse_failures=self._measure("pulse_failures", now),
+            pods=len(pods),
+            pods_ready=sum(map(ready, pods)),
+        )
+        self._show(self._live)
+
+    def _measure(self, named: str, now: float, window_s: float = STOP_WINDOW_S) -> float | None:
+        return conditions.measure(named, self._samples, now - window_s, now)
+
+    def _check_stop(self, now: float) -> None:
+        for condition in self._experiment.safety.stop_if:
+            if condition.name in MEASURES and condition.holds(self._measure(condition.name, now)):
+                raise Stopped(f"safety.stop_if: {condition.text}")
+
+    def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
+        deadline = self._clock.now() + within_s
+        self._live = replace(self._live, waiting_for=what)
+        while not true():
+            left = deadline - self._clock.now()
+            if left <= 0:
+                return False
+            self._pump(min(TICK_S, left))
+        return True
+
+    def _write(self, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
+        self._journal.write(kind, self._clock.now(), **data)
+
+    def _phase(self, named: str) -> None:
+        self._write("phase", name=named)
+        self._live = replace(self._live, phase=named, since=self._clock.now(), waiting_for="")
+        self._show(self._live)
+
+    # ── deploying ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _check_metrics(self) -> None:
+        if not self._plan.queries:
+            return
+        answer = self._ports.metrics.instant("vector(1)", self._clock.unix(self._clock.now()))
+        if answer.error:
+            raise ClusterError(
+                "Prometheus does not answer",
+                why=answer.error,
+                fix="check the address given with --prometheus, or leave the metrics out of the experiment",
+            )
+
+    def _create_namespace(self) -> None:
+        """Intent first, but the UID is known only afterwards: healing knows the namespace by the run's label."""
+        named, labels = self._plan.namespace, plan.run_labels(self._plan.run)
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": named, "labels": labels}}
+        intent = self._intend(
+            "create the namespace", Target("namespace", named, "", ""), heal.NAMESPACE, "", {"created": True}
+        )
+        try:
+            self._cluster.create(manifest)
+        except ConflictError as error:
+            self._write("healed", n=intent.n, done=True, how="it was there before")
+            raise ClusterError(
+                f"namespace {named} is there already",
+                why="chaoskit deploys only into a namespace that it made itself",
+                fix=f"choose another with --namespace, or kubectl delete namespace {named}",
+            ) from error
+        self._write("outcome", n=intent.n, step="", outcome="done")
+
+    def _watch(self) -> None:
+        watching = self._cluster.watch(WATCHED, self._plan.namespace, self._clock.post)
+        self._watching.append(watching)
+        if not self.wait_until(lambda: watching.wait_synced(0.0), SYNC_WITHIN_S, "the first listing of the cluster"):
+            raise UnreachableError(
+                f"the cluster could not be watched within {SYNC_WITHIN_S:.0f} s",
+                fix="kubectl get pods,endpointslices -A",
+            )
+
+    def _await_ready(self) -> None:
+        app, within = self._experiment.app, self._plan.namespace
+        if self.wait_until(lambda: not self._unready(), app.ready_within, "the app to become ready"):
+            return
+        why, _ = unready(self._objects, within)
+        raise ClusterError(
+            f"the app was not ready within {app.ready_within:.0f} s",
+            where=f"namespace {within}",
+            why=why,
+            fix="look at its events and logs in the report, or raise app.ready_within",
+        )
+
+    def _unready(self) -> str:
+        """Why the app is not ready yet; raises at once for what waiting does not mend."""
+        why, hopeless = unready(self._objects, self._plan.namespace)
+        if hopeless:
+            raise ClusterError(
+                "the app cannot start",
+                where=f"namespace {self._plan.namespace}",
+                why=why,
+                fix="correct the manifests' image or configuration",
+            )
+        self._live = replace(self._live, waiting_for=f"the app to become ready: {why}")
+        return why
+
+    # ── load ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _start_load(self, experiment: Experiment) -> None:
+        self._phase("load")
+        load, app = experiment.load, experiment.app
+        assert load is not None  # noqa: S101 - the caller looked
+        service = self._objects.named("service", app.service, self._plan.namespace)
+        target = app.url or address_of(service, app)
+        self._ports.load.start(
+            LoadPlan(
+                target=target,
+                folder=self._folder,
+                locustfile=experiment.locustfile,
+                users=load.users,
+                spawn_rate=load.spawn_rate,
+                pulse_path=load.pulse.path,
+                pulse_period_s=load.pulse.period,
+                pulse_timeout_s=load.pulse.timeout,
+                stop_after_s=self._longest_run(),
+                experiment=experiment.name,
+                run=self._plan.run,
+                seed=self._plan.seed,
+                metrics_address=self._plan.metrics_address,
+            ),
+            self._clock.origin_ns,
+            self._clock.post,
+        )
+        wanted = {"pulse", "locust"} if experiment.locustfile else {"pulse"}
+        if not self.wait_until(lambda: self._sending(wanted), LOAD_WITHIN_S, "the load's first requests"):
+            raise PortError("the load sent nothing", where=target, why=self._ports.load.lost() or "no request went out")
+
+    def _sending(self, wanted: set[str]) -> bool:
+        for who in wanted:
+            status = self._statuses.get(who)
+            if status and status.error:
+                raise ClusterError(
+                    "the load did not start", why=status.error, fix="chaoskit validate FILE imports it alone"
+                )
+        if lost := self._ports.load.lost():
+            raise PortError("the load did not start", why=lost)
+        return all(self._statuses[who].sent > 0 if who in self._statuses else False for who in wanted)
+
+    def _longest_run(self) -> float:
+        steady = self._experiment.steady_state
+        waits = 2 * (steady.within + steady.for_) if steady else 0.0
+        return 120.0 + waits + sum(step.watch_s + 120.0 for step in self._experiment.steps)
+
+    # ── steady state ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _await_steady(self, phase: str) -> None:
+        """Until all conditions held for as long as asked. Before the steps, never is an inconclusive end; after them it
+        is for the judge."""
+        self._phase(phase)
+        steady = self._experiment.steady_state
+        if steady is None:
+            return
+        self._ports.load.tell(phase)
+        held_since: float | None = None
+        deadline = self._clock.now() + steady.within + steady.for_
+        broken = "nothing was looked at"
+        while self._clock.now() < deadline:
+            broken = self._look(steady.hold, phase, min(steady.for_, 10.0))
+            held_since = None if broken else held_since or self._clock.now()
+            if held_since is not None and self._clock.now() - held_since >= steady.for_:
+                if phase == "after":
+                    self._phase("steady again")
+                return
+            self.wait_until(lambda: False, LOOK_S, f"the steady state: {broken or 'holds so far'}")
+        if phase == "steady":
+            raise PortError("the steady state was never reached", why=broken, fix="see the conditions in the report")
+
+    def _look(self, hold: Sequence[Condition], phase: str, window_s: float) -> str:
+        """Looks at each condition and journals it; says which does not hold."""
+        now, broken = self._clock.now(), list[str]()
+        for condition in hold:
+            value, reason = self._value(condition, now, window_s)
+            holds = condition.holds(value)
+            self._journal.write(
+                "condition",
+                now,
+                phase=phase,
+                condition=condition.text,
+                value=_finite(value),
+                holds=holds,
+                reason=reason,
+            )
+            if not holds:
+                broken.append(f"{condition.text} ({reason or f'{value:.4g}'})")
+        return ", ".join(broken)
+
+    def _value(self, condition: Condition, now: float, window_s: float) -> tuple[float | None, str]:
+        if condition.name in MEASURES:
+            value = self._measure(condition.name, now, window_s)
+            return value, "" if value is not None else "no requests yet"
+        answer = self._ports.metrics.instant(self._plan.queries[condition.name], self._clock.unix(now))
+        values = [points[-1][1] for points in (s.points for s in answer.series) if points]
+        finite = [v for v in values if v == v]  # noqa: PLR0124 - NaN is what differs from itself
+        if answer.error or answer.warnings:
+            return None, answer.error or "; ".join(answer.warnings)
+        if not finite or len(finite) < len(values):
+            return None, "NaN" if values else "no data"
+        return condition.worst(finite), ""
+
+    # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _take_steps(self) -> None:
+        self._phase("watched")
+        for number, step in enumerate(self._experiment.steps):
+            self._live = replace(self._live, phase=f"step: {step.name}", since=self._clock.now())
+            self._ports.load.tell("step", step.name)
+            self._write("step began", step=step.name)
+            began = self._clock.now()
+            _Scene(self, step, number).play()
+            self.wait_until(
+                lambda: False, max(0.0, began + step.watch_s - self._clock.now()), f"what follows from {step.name}"
+            )
+            self._write("step ended", step=step.name)
+
+    def _intend(self, what: str, target: Target, verb: str, step: str, change: Mapping[str, Any] | None) -> Intent:
+        intent = Intent(self._plan.run, self._intents, step, verb, target, change or {})
+        self._intents += 1
+        self._write("intent", what=what, **heal.as_data(intent))
+        return intent
+
+    # ── ending ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _ask_metrics(self) -> None:
+        """Range answers over the run, once its last moment has been scraped."""
+        self._phase("metrics")
+        interval = self._ports.metrics.scrape_interval()
+        if self._plan.queries:
+            self.wait_until(lambda: False, 2 * interval + 0.5, "the last scrapes")
+        start, end = self._clock.unix(0.0), self._clock.unix(self._clock.now())
+        answers = {
+            named: self._ports.metrics.range(query, start, end, max(1.0, interval))
+            for named, query in self._plan.queries.items()
+        }
+        record.write_answers(self._folder, answers)
+
+    def _wind_down(self) -> tuple[tuple[str, str], ...]:
+        """Stops the load and heals. From here on, signals are heard but change nothing: healing goes on."""
+        self._healing = True
+        self._phase("heal")
+        self._ports.load.stop()
+        intents = heal.open_intents(journal.read(self._folder / journal.FILE))
+        left = []
+        for intent, healed in heal.heal(self._cluster, intents, self._sleep):
+            self._write("healed", n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
+            if not healed.done:
+                left.append((f"{intent.verb} {intent.target}: {healed.how}", healed.fix))
+        return tuple(left)
+
+    def _sleep(self, seconds: float) -> None:
+        self.wait_until(lambda: False, seconds, "healing")
+
+    def _close(self) -> None:
+        for watching in self._watching:
+            watching.close()
+        self._events.close()
+        self._journal.close()
+
+
+class _Scene:
+    """One step being played: the Stage that its action acts on."""
+
+    def __init__(self, engine: Engine, step: Step, number: int) -> None:
+        self._engine, self._step = engine, step
+        self._rng = engine._plan.rng(number)
+        self._pending: list[tuple[Intent, Target]] = []
+        self.targets: tuple[Target, ...] = ()
+
+    @property
+    def cluster(self) -> Cluster:
+        return self._engine._cluster
+
+    @property
+    def objects(self) -> Objects:
+        return self._engine._objects
+
+    @property
+    def namespace(self) -> str:
+        return self._engine._plan.namespace
+
+    def now(self) -> float:
+        return self._engine._clock.now()
+
+    def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
+        return self._engine.wait_until(true, within_s, what)
+
+    def note(self, text: str) -> None:
+        self._engine._write("note", text=f"{self._step.name}: {text}")
+
+    def play(self) -> None:
+        """Chooses, acts, and waits until every accepted act is seen to have landed."""
+        action, safety = self._step.action, self._engine._experiment.safety
+        try:
+            self.targets = plan.choose(action, self.objects, self.namespace, safety, self._rng)
+            action.perform(self)
+        except RefusedError as error:
+            self._engine._write("refused", step=self._step.name, why=error.what)
+            raise
+        self._await_landing(action)
+
+    def act(
+        self, what: str, target: Target, call: Callable[[], object], change: Mapping[str, Any] | None = None
+    ) -> bool:
+        engine = self._engine
+        why = plan.refusal(target, self.targets, self.objects, self.namespace, engine._experiment.safety)
+        if why:
+            raise RefusedError(why, fix="see the limits under safety in the experiment")
+        intent = engine._intend(what, target, self._step.action.verb, self._step.name, change)
+        try:
+            if change:
+                heal.annotate(self.cluster, intent)
+            call()
+        except PortError as error:
+            return self._failed(intent, target, error)
+        self._outcome(intent, "done")
+        self._pending.append((intent, target))
+        return True
+
+    def _failed(self, intent: Intent, target: Target, error: PortError) -> bool:
+        """What an error says of the act: not done, refused for now, or unknown, in which case landing will tell."""
+        if isinstance(error, BudgetError):
+            self._outcome(intent, "refused", str(error))
+            raise error
+        if isinstance(error, NotFoundError | ConflictError):
+            self._outcome(intent, "gone", str(error))
+            return False
+        if isinstance(error, UnreachableError):
+            self._outcome(intent, "unknown", str(error))
+            self._pending.append((intent, target))
+            return True
+        self._outcome(intent, "failed", str(error))
+        return False
+
+    def _outcome(self, intent: Intent, outcome: str, error: str = "") -> None:
+        self._engine._write("outcome", n=intent.n, step=intent.step, outcome=outcome, error=error)
+
+    def _await_landing(self, action: Action) -> None:
+        self.wait_until(lambda: self._all_landed(action), LAND_WITHIN_S, "the fault to land")
+
+    def _all_landed(self, action: Action) -> bool:
+        for intent, target in list(self._pending):
+            how = action.landed(target, self.objects)
+            if how:
+                self._engine._write("landed", n=intent.n, step=intent.step, how=how)
+                self._pending.remove((intent, target))
+        return not self._pending
+
+
+def _finite(value: float | None) -> float | None:
+    """JSON knows no NaN and no infinity."""
+    return value if value is not None and abs(value) < float("inf") else None

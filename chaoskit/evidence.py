@@ -1,0 +1,342 @@
+"""From streams to timelines: request samples and watch events in; outages, recovery chains, restarts and curves out.
+
+Pure: it reads a Record and nothing else, so whatever it says can be said again from the run's folder.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaoskit.contracts import Act, Record, StepRecord
+from chaoskit.model import GAP, GONE, SEEN, Link, Outage, Raw, WatchEvent
+from chaoskit.objects import controller, name, namespace, ready, ready_endpoints, restarts, scheduled, started, uid
+from chaoskit.samples import Outcome, Sample, Stream
+
+WATCH_LAG_S = 0.05
+"""How late a watch event may arrive after the change was stored: the API server's watch cache delivers within a few
+milliseconds; on a machine whose cores are all busy, tens of milliseconds were measured."""
+
+# ── outages ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What a stream of samples says of a window: how many were due, how many were not sent, and its outages."""
+
+    due: int
+    lost: int
+    """Sent, but not answered well."""
+    not_sent: int
+    blind_s: float
+    """Seconds of the window about which the stream says nothing: not sent, or beyond its ends."""
+    outages: tuple[Outage, ...]
+
+    @property
+    def longest(self) -> Outage | None:
+        return max(self.outages, key=lambda o: o.seconds, default=None)
+
+
+def outages(samples: Iterable[Sample], stream: Stream, began: float, ended: float, period_s: float) -> Coverage:
+    """The outages that a stream of paced requests saw in [began, ended).
+
+    A request counts at the time when it should have been sent. One that was not sent is neither good nor bad: it widens
+    the bracket of an outage beside it, and counts as blind time.
+    """
+    within = sorted(
+        (s for s in samples if s.stream is stream and began <= s.intended < ended), key=lambda s: s.intended
+    )
+    sent = [s for s in within if s.outcome is not Outcome.NOT_SENT]
+    found = tuple(_runs_of_bad(sent, began, ended))
+    return Coverage(
+        due=len(within),
+        lost=sum(not s.ok for s in sent),
+        not_sent=len(within) - len(sent),
+        blind_s=_blind([s.intended for s in sent], began, ended, period_s),
+        outages=found,
+    )
+
+
+def _runs_of_bad(sent: Sequence[Sample], began: float, ended: float) -> Iterable[Outage]:
+    last_good, bad = began, list[Sample]()
+    for sample in sent:
+        if not sample.ok:
+            bad.append(sample)
+            continue
+        if bad:
+            yield Outage(last_good, bad[0].intended, bad[-1].intended, sample.intended, len(bad))
+            bad = []
+        last_good = sample.intended
+    if bad:
+        yield Outage(last_good, bad[0].intended, bad[-1].intended, ended, len(bad), open_end=True)
+
+
+def _blind(times: Sequence[float], began: float, ended: float, period_s: float) -> float:
+    """Seconds in gaps longer than two periods; one period of each gap is what the pace leaves open anyhow."""
+    edges = [began, *times, ended]
+    return sum(b - a - period_s for a, b in itertools.pairwise(edges) if b - a > 2 * period_s + 1e-9)
+
+
+# ── recovery ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+LINKS = (
+    "fault accepted",
+    "endpoint removed",
+    "pod gone",
+    "replacement created",
+    "replacement scheduled",
+    "replacement started",
+    "replacement ready",
+    "replacement in endpoints",
+    "replacement answered",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The recovery from the loss of one pod, link by link. Times are arrivals of watch events, in the run's seconds."""
+
+    victim: str
+    replacement: str
+    links: tuple[Link, ...]
+    uncertainty: float
+    served: bool
+    """Whether a Service selects these pods: if so, recovery ends with the endpoints, else with readiness."""
+
+    def at(self, link: str) -> float | None:
+        return next((found.at for found in self.links if found.name == link), None)
+
+    @property
+    def accepted(self) -> float:
+        return self.at("fault accepted") or 0.0
+
+    @property
+    def last_link(self) -> str:
+        return "replacement in endpoints" if self.served else "replacement ready"
+
+    @property
+    def seconds(self) -> float | None:
+        """From the fault's acceptance to the last link; None if that was not seen."""
+        end = self.at(self.last_link)
+        return None if end is None else end - self.accepted
+
+    @property
+    def missing(self) -> str:
+        """The first necessary link that was not seen."""
+        wanted = LINKS[3 : LINKS.index(self.last_link) + 1]
+        return next((link for link in wanted if self.at(link) is None), "")
+
+    @property
+    def slowest_link(self) -> str:
+        """The link of the replacement's way that took longest, with its seconds."""
+        way = [link for link in self.links if link.name in LINKS[3:8] and link.at is not None]
+        before = self.accepted
+        longest = ("none", 0.0)
+        for link in way:
+            took = (link.at or 0.0) - before
+            if took > longest[1]:
+                longest = (link.name, took)
+            before = max(before, link.at or 0.0)
+        return f"{longest[0]} ({longest[1]:.2f} s)"
+
+    def as_data(self) -> dict[str, Any]:
+        return {
+            "victim": self.victim,
+            "replacement": self.replacement,
+            "links": [
+                {"link": link.name, "at": link.at, "after": None if link.at is None else link.at - self.accepted}
+                for link in self.links
+            ],
+            "uncertainty": self.uncertainty,
+        }
+
+
+@dataclass(slots=True)
+class _History:
+    """When things became so for one pod."""
+
+    pod: Raw
+    seen: float
+    first: bool
+    gone: float | None = None
+    terminating: float | None = None
+    scheduled: float | None = None
+    started: float | None = None
+    ready: float | None = None
+    served: list[tuple[float, bool]] = field(default_factory=list)
+
+
+def recovery_chains(record: Record, step: StepRecord) -> tuple[Chain, ...]:
+    """One chain for each pod that the step took away, paired with its replacement by owner, each used once."""
+    histories = _histories(record.events)
+    victims = [(act, histories.get(act.target.uid)) for act in step.acts if act.target.kind == "pod"]
+    lost = [(act, h) for act, h in victims if h is not None and (h.gone is not None or h.terminating is not None)]
+    taken = {uid(h.pod) for _, h in lost}
+    chains = []
+    for act, victim in sorted(lost, key=lambda pair: pair[0].ordered):
+        heir = _replacement(histories, victim, act, taken)
+        if heir is not None:
+            taken.add(uid(heir.pod))
+        chains.append(_chain(record, act, victim, heir))
+    return tuple(chains)
+
+
+def _histories(events: Iterable[WatchEvent]) -> dict[str, _History]:
+    found: dict[str, _History] = {}
+    in_endpoints: dict[str, set[str]] = {}
+    for event in events:
+        if event.kind == "pod" and event.change != GAP:
+            _take_pod(found, event)
+        elif event.kind == "endpointslice" and event.change != GAP:
+            _take_slice(found, in_endpoints, event)
+    return found
+
+
+def _take_pod(found: dict[str, _History], event: WatchEvent) -> None:
+    pod = event.object
+    history = found.setdefault(uid(pod), _History(pod, event.at, event.first))
+    history.pod = pod
+    if event.change == GONE:
+        history.gone = event.at
+        return
+    if pod["metadata"].get("deletionTimestamp") and history.terminating is None:
+        history.terminating = event.at
+    for moment, true in (("scheduled", scheduled), ("started", started), ("ready", ready)):
+        if getattr(history, moment) is None and true(pod):
+            setattr(history, moment, event.at)
+
+
+def _take_slice(found: dict[str, _History], in_endpoints: dict[str, set[str]], event: WatchEvent) -> None:
+    """Notes for each pod when it entered and left the ready endpoints, over all slices."""
+    before = set().union(*in_endpoints.values()) if in_endpoints else set()
+    in_endpoints[uid(event.object)] = set() if event.change == GONE else set(ready_endpoints([event.object]))
+    now = set().union(*in_endpoints.values())
+    for pod_uid in before ^ now:
+        if pod_uid in found:
+            found[pod_uid].served.append((event.at, pod_uid in now))
+
+
+def _replacement(histories: Mapping[str, _History], victim: _History, act: Act, taken: set[str]) -> _History | None:
+    """The first pod of the same controller that appeared after the act and is not spoken for; a StatefulSet's
+    replacement carries the victim's own name."""
+    _, owner = controller(victim.pod)
+    heirs = [
+        h
+        for pod_uid, h in histories.items()
+        if pod_uid not in taken and not h.first and h.seen >= act.ordered and owner and controller(h.pod)[1] == owner
+    ]
+    named = [h for h in heirs if name(h.pod) == name(victim.pod)]
+    return min(named or heirs, key=lambda h: h.seen, default=None)
+
+
+def _chain(record: Record, act: Act, victim: _History, heir: _History | None) -> Chain:
+    accepted = act.accepted if act.accepted is not None else act.ordered
+    left = next((at for at, there in victim.served if not there and at >= act.ordered), None)
+    entered = next((at for at, there in heir.served if there), None) if heir else None
+    moments: dict[str, float | None] = {
+        "fault accepted": accepted,
+        "endpoint removed": left,
+        "pod gone": victim.gone,
+        "replacement created": heir.seen if heir else None,
+        "replacement scheduled": heir.scheduled if heir else None,
+        "replacement started": heir.started if heir else None,
+        "replacement ready": heir.ready if heir else None,
+        "replacement in endpoints": entered,
+        "replacement answered": _first_answer(record, name(heir.pod)) if heir else None,
+    }
+    return Chain(
+        victim=name(victim.pod),
+        replacement=name(heir.pod) if heir else "",
+        links=tuple(Link(link, moments[link]) for link in LINKS),
+        uncertainty=max(WATCH_LAG_S, accepted - act.ordered),
+        served=bool(victim.served) or entered is not None,
+    )
+
+
+def _first_answer(record: Record, pod: str) -> float | None:
+    answered = (s.end for s in (*record.pulse, *record.locust) if s.ok and s.answerer.split("|")[0] == pod)
+    return min(answered, default=None)
+
+
+# ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """What became of one killed container. Seconds from the fault's acceptance; None: not seen."""
+
+    pod: str
+    count: int
+    """Restarts counted in the window."""
+    running: float | None
+    ready: float | None
+    policy: str
+    replaced: bool
+    """The whole pod went away instead."""
+
+
+def container_restarts(record: Record, step: StepRecord) -> tuple[Restart, ...]:
+    return tuple(_restart(record, step, act) for act in step.acts if "id" in act.target.prior)
+
+
+def _restart(record: Record, step: StepRecord, act: Act) -> Restart:
+    accepted = act.accepted if act.accepted is not None else act.ordered
+    before = int(act.target.prior.get("restarts", 0))
+    count, running, is_ready, policy, replaced = 0, None, None, "", False
+    for event in record.events:
+        if event.kind != "pod" or uid(event.object) != act.target.uid or event.at < act.ordered:
+            continue
+        if event.at > (step.ended if step.ended is not None else record.ended):
+            break
+        pod = event.object
+        policy = str(pod["spec"].get("restartPolicy", ""))
+        replaced = replaced or event.change == GONE
+        count = max(count, restarts(pod) - before)
+        if count > 0 and running is None and started(pod):
+            running = event.at - accepted
+        if running is not None and is_ready is None and ready(pod):
+            is_ready = event.at - accepted
+    return Restart(act.target.name, count, running, is_ready, policy, replaced)
+
+
+# ── data quality, curves ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def gaps(record: Record, began: float, ended: float) -> tuple[WatchEvent, ...]:
+    """Breaks of the watch in a window: times of changes within them are unknown."""
+    return tuple(e for e in record.events if e.change == GAP and began <= e.at <= ended)
+
+
+def ready_curve(record: Record, wanted: Mapping[str, str]) -> tuple[tuple[float, int], ...]:
+    """(time, ready pods) at each change, for the pods with all of these labels."""
+    readies: set[str] = set()
+    curve: list[tuple[float, int]] = []
+    for event in record.events:
+        if event.kind != "pod" or event.change == GAP or namespace(event.object) != record.namespace:
+            continue
+        has = event.object["metadata"].get("labels") or {}
+        if any(has.get(k) != v for k, v in wanted.items()):
+            continue
+        if event.change == SEEN and ready(event.object):
+            readies.add(uid(event.object))
+        else:
+            readies.discard(uid(event.object))
+        if not curve or curve[-1][1] != len(readies):
+            curve.append((event.at, len(readies)))
+    return tuple(curve)
+
+
+def shares(samples: Sequence[Sample], began: float, ended: float, part: int) -> dict[str, int]:
+    """Good answers by a part of `pod|version|colour` (0, 1 or 2), for requests that were due in the window."""
+    counted: dict[str, int] = {}
+    lower = bisect.bisect_left(samples, began, key=lambda s: s.intended)
+    for sample in samples[lower:]:
+        if sample.intended >= ended:
+            break
+        if sample.ok and sample.answerer:
+            key = sample.answerer.split("|")[part]
+            counted[key] = counted.get(key, 0) + 1
+    return counted

@@ -1,0 +1,150 @@
+"""Puts things back, from the journal or from the cluster alone.
+
+An intent holds all that its undoing needs. Healing goes through the intents in reverse order, is idempotent, verifies
+by looking, treats what is gone as healed, and says of what it could not heal what to type.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from chaoskit.actions import ACTIONS
+from chaoskit.contracts import Healed, Intent
+from chaoskit.errors import ChaoskitError, NotFoundError, PortError
+from chaoskit.journal import Entry
+from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Raw, Target
+from chaoskit.objects import annotation, labels, uid
+from chaoskit.ports import Cluster
+
+NAMESPACE = "namespace"
+"""The verb of the engine's own act: a fresh namespace for the app."""
+GONE_WITHIN_S = 90.0
+LOOK_EVERY_S = 0.25
+ATTEMPTS = 3
+Sleep = Callable[[float], None]
+
+
+def as_data(intent: Intent) -> dict[str, Any]:
+    """The intent as the journal and the cluster's annotations hold it."""
+    target = intent.target
+    return {
+        "run": intent.run,
+        "n": intent.n,
+        "step": intent.step,
+        "verb": intent.verb,
+        "change": dict(intent.change),
+        "target": {
+            "kind": target.kind,
+            "name": target.name,
+            "namespace": target.namespace,
+            "uid": target.uid,
+            "node": target.node,
+            "prior": dict(target.prior),
+        },
+    }
+
+
+def from_data(data: Mapping[str, Any]) -> Intent:
+    return Intent(
+        run=str(data["run"]),
+        n=int(data["n"]),
+        step=str(data["step"]),
+        verb=str(data["verb"]),
+        target=Target(**data["target"]),
+        change=dict(data["change"]),
+    )
+
+
+def open_intents(entries: Iterable[Entry]) -> list[Intent]:
+    """The intents of a journal that change something and are not reported as healed, in their order."""
+    waiting: dict[int, Intent] = {}
+    for entry in entries:
+        if entry.kind == "intent" and entry.data.get("change"):
+            intent = from_data(entry.data)
+            waiting[intent.n] = intent
+        elif entry.kind == "healed" and entry.data.get("done"):
+            waiting.pop(int(entry.data["n"]), None)
+    return [waiting[n] for n in sorted(waiting)]
+
+
+def found_in(cluster: Cluster, run: str = "") -> list[Intent]:
+    """What runs left on the cluster itself: annotated nodes, and namespaces made for them. `run` narrows it to one."""
+    found: list[Intent] = []
+    for node in cluster.list("node"):
+        found += _annotated(node, run)
+    for space in cluster.list("namespace"):
+        owner = labels(space).get(RUN_LABEL, "")
+        if owner and (not run or owner == run):
+            found.append(namespace_intent(owner, space))
+    return found
+
+
+def _annotated(o: Raw, run: str) -> list[Intent]:
+    held: list[Intent] = []
+    for key in o["metadata"].get("annotations") or {}:
+        owner = key.removeprefix(UNDO_ANNOTATION)
+        if owner != key and (not run or owner == run):
+            held += [from_data(data) for data in json.loads(annotation(o, key))]
+    return held
+
+
+def namespace_intent(run: str, space: Raw) -> Intent:
+    name = str(space["metadata"]["name"])
+    return Intent(run, -1, "", NAMESPACE, Target(NAMESPACE, name, "", uid(space)), {"created": True})
+
+
+def annotate(cluster: Cluster, intent: Intent) -> None:
+    """Writes the intent on its target, beside those that the run has there already."""
+    target = intent.target
+    key = UNDO_ANNOTATION + intent.run
+    present = cluster.get(target.kind, target.name, target.namespace)
+    held = json.loads(annotation(present, key) or "[]")
+    text = json.dumps([*held, as_data(intent)], separators=(",", ":"))
+    cluster.patch(
+        target.kind, target.name, {"metadata": {"annotations": {key: text}}}, target.namespace, uid=target.uid
+    )
+
+
+def heal(cluster: Cluster, intents: Sequence[Intent], sleep: Sleep) -> list[tuple[Intent, Healed]]:
+    """Undoes them, the last first. Never raises for one of them: the others are healed all the same."""
+    return [(intent, _heal_one(cluster, intent, sleep)) for intent in reversed(intents)]
+
+
+def _heal_one(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
+    """A few attempts: an answer that was lost says nothing about whether the call took effect, so look again."""
+    left = Healed(False, "not tried")
+    for attempt in range(ATTEMPTS):
+        try:
+            if intent.verb == NAMESPACE:
+                return remove_namespace(cluster, intent, sleep)
+            action = ACTIONS.get(intent.verb)
+            if action is None:
+                return Healed(False, f"no action is called {intent.verb}", "install the distribution that offers it")
+            left = action.heal(cluster, intent)
+        except PortError as error:
+            left = Healed(False, str(error), f"chaoskit heal {intent.run}")
+        except ChaoskitError as error:
+            return Healed(False, str(error), f"chaoskit heal {intent.run}")
+        if left.done:
+            return left
+        sleep(LOOK_EVERY_S * 2**attempt)
+    return left
+
+
+def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
+    """Deletes a namespace that a run made, and waits until it is gone."""
+    target = intent.target
+    fix = f"kubectl delete namespace {target.name}"
+    try:
+        present = cluster.get(NAMESPACE, target.name)
+        if labels(present).get(RUN_LABEL) != intent.run or (target.uid and uid(present) != target.uid):
+            return Healed(True, "the namespace belongs to somebody else now")
+        cluster.delete(NAMESPACE, target.name, uid=uid(present))
+        for _ in range(int(GONE_WITHIN_S / LOOK_EVERY_S)):
+            cluster.get(NAMESPACE, target.name)
+            sleep(LOOK_EVERY_S)
+    except NotFoundError:
+        return Healed(True, "the namespace is gone")
+    return Healed(False, f"namespace {target.name} is still being deleted after {GONE_WITHIN_S:.0f} s", fix)

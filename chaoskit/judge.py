@@ -1,0 +1,184 @@
+"""From a run's record to findings and a verdict. Pure: the same folder gives the same answer, again and offline.
+
+Beside what the experiment expects it looks at what any verdict rests on: that the run got to its end, that the steady
+state was reached, that each fault landed, and that the load was really there. These can make a run inconclusive; none
+of them can make it pass.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable
+from importlib.metadata import version
+
+from chaoskit import conditions, units
+from chaoskit.checks.judging import landed_or_why
+from chaoskit.contracts import Check, Record
+from chaoskit.journal import Entry
+from chaoskit.model import Evidence, Finding, Verdict, worst
+from chaoskit.result import Result
+from chaoskit.samples import Outcome
+from chaoskit.spec import Experiment, Load
+
+BUSIEST = 0.9
+"""A load generator that used more than this share of a core measured itself as much as the app."""
+LATEST_PULSE_S = 0.02
+"""A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
+NOT_SENT_SHARE = 0.001
+EXIT = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 3}
+EXIT_BY_ENDING = {"interrupted": 130, "stopped": 4}
+EXIT_UNHEALED = 5
+
+
+def judge(experiment: Experiment, record: Record, entries: tuple[Entry, ...], seed: int) -> Result:
+    """Judges a finished run. Never raises for what a check does: a crashed check is an inconclusive finding."""
+    ending = next((e.data for e in reversed(entries) if e.kind == "ended"), {"how": "broken", "error": "it was killed"})
+    findings = (
+        *_preconditions(experiment, record, str(ending["how"]), str(ending["error"])),
+        *_asked(experiment, record),
+    )
+    unhealed = _unhealed(entries)
+    verdict = worst([f.verdict for f in findings])
+    return Result(
+        experiment=experiment.name,
+        why=experiment.why,
+        run=record.run,
+        namespace=record.namespace,
+        seed=seed,
+        verdict=verdict,
+        exit_code=_exit_code(verdict, str(ending["how"]), bool(unhealed)),
+        sentence=_sentence(experiment, verdict, findings),
+        findings=findings,
+        targets=tuple(act.target for step in record.steps for act in step.acts),
+        cluster=record.info,
+        started_unix=record.origin_unix,
+        seconds=record.ended,
+        how=str(ending["how"]),
+        error=str(ending["error"]),
+        unhealed=unhealed,
+        versions=versions(),
+        notes=record.notes,
+    )
+
+
+def versions() -> dict[str, str]:
+    return {"chaoskit": version("chaoskit"), "python": platform.python_version()}
+
+
+def _asked(experiment: Experiment, record: Record) -> Iterable[Finding]:
+    for check in experiment.expect:
+        yield _guarded(check, record)
+
+
+def _guarded(check: Check, record: Record) -> Finding:
+    """A check of somebody's may raise anything; what it did not decide stays undecided."""
+    try:
+        return check.judge(record)
+    except Exception as error:  # noqa: BLE001 - the border around a check
+        reason = f"the check crashed: {type(error).__name__}: {error}"
+        return Finding(check.title(), check.kind, Verdict.INCONCLUSIVE, reason)
+
+
+# ── what any verdict rests on ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _preconditions(experiment: Experiment, record: Record, how: str, error: str) -> Iterable[Finding]:
+    if how != "complete":
+        yield _own("the run came to its end", Verdict.INCONCLUSIVE, f"{how}: {error}" if error else how)
+    if experiment.steady_state:
+        yield _steady(record)
+    for step in experiment.steps:
+        found, why = landed_or_why(record, step.name)
+        if found is None:
+            yield _own(f"“{step.name}” landed", Verdict.INCONCLUSIVE, why, step=step.name)
+        else:
+            how_landed = "; ".join(sorted({f"{act.target}: {act.how}" for act in found.acts}))
+            yield _own(f"“{step.name}” landed", Verdict.PASSED, how_landed, step=step.name)
+    if experiment.load:
+        yield _load(experiment.load, record)
+        yield _generator(experiment, record)
+
+
+def _own(title: str, verdict: Verdict, reason: str, *, step: str = "", evidence: tuple[Evidence, ...] = ()) -> Finding:
+    return Finding(title, "precondition", verdict, reason, step=step, evidence=evidence, asked=False)
+
+
+def _steady(record: Record) -> Finding:
+    looks = [c for c in record.conditions if c.phase == "steady"]
+    title = "steady state before the first step"
+    if "watched" in record.phases:
+        return _own(title, Verdict.PASSED, f"reached after {len(looks)} looks")
+    last = [c for c in looks if c.at == looks[-1].at and not c.holds] if looks else []
+    why = "; ".join(f"{c.condition}: {c.reason or c.value}" for c in last)
+    return _own(title, Verdict.INCONCLUSIVE, f"never reached: {why}" if why else "never reached")
+
+
+def _load(load: Load, record: Record) -> Finding:
+    """The load that was asked for, measured in the steady state: later the fault itself may have lowered it."""
+    began, ended = record.phases.get("steady", (0.0, 0.0))
+    rate = conditions.measure("rate", record.locust, began, ended)
+    title = "the load was there"
+    if load.must_reach is None:
+        return _own(title, Verdict.PASSED, f"{units.show(rate, '/s')} in the steady state; nothing was asked")
+    reached = rate is not None and rate >= load.must_reach
+    return Finding(
+        title,
+        "precondition",
+        Verdict.PASSED if reached else Verdict.INCONCLUSIVE,
+        "good answers to Locust's users in the steady state",
+        value=rate,
+        unit="/s",
+        limit=f"at least {units.show(load.must_reach, '/s')}",
+        margin=None if rate is None else rate - load.must_reach,
+        asked=False,
+    )
+
+
+def _generator(experiment: Experiment, record: Record) -> Finding:
+    """Whether the load's own processes kept up: otherwise they measured themselves."""
+    began, ended = record.phases.get("watched", (0.0, record.ended))
+    within = [s for s in record.statuses if began <= s["at"] <= ended]
+    title = "the load's own processes kept up"
+    trouble = list[str]()
+    busy = [s["cpu"] for s in within if s["who"] == "locust"]
+    if busy and sorted(busy)[len(busy) // 2] > BUSIEST:
+        trouble.append(f"Locust used {sorted(busy)[len(busy) // 2]:.0%} of a core")
+    pulse = [s for s in record.pulse if began <= s.intended < ended]
+    not_sent = sum(s.outcome is Outcome.NOT_SENT for s in pulse)
+    if pulse and not_sent > NOT_SENT_SHARE * len(pulse):
+        trouble.append(f"{not_sent} of {len(pulse)} of the pulse's requests were not sent")
+    late = conditions.percentile([s.sent - s.intended for s in pulse], 0.99) if pulse else 0.0
+    if late > LATEST_PULSE_S:
+        trouble.append(f"the pulse was late by {units.show(late, 's')} (99th percentile)")
+    if not pulse and "watched" in record.phases:
+        trouble.append("the pulse recorded nothing")
+    kept_up = f"the pulse was late by {units.show(late, 's')} (99th percentile), {not_sent} requests not sent"
+    return _own(title, Verdict.INCONCLUSIVE if trouble else Verdict.PASSED, "; ".join(trouble) or kept_up)
+
+
+# ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unhealed(entries: Iterable[Entry]) -> tuple[tuple[str, str], ...]:
+    """What the last word on each intent leaves open."""
+    said = {int(e.data["n"]): e.data for e in entries if e.kind == "healed"}
+    return tuple((str(d["how"]), str(d["fix"])) for d in said.values() if not d["done"])
+
+
+def _exit_code(verdict: Verdict, how: str, unhealed: bool) -> int:
+    if unhealed:
+        return EXIT_UNHEALED
+    return EXIT_BY_ENDING.get(how, EXIT[verdict])
+
+
+def _sentence(experiment: Experiment, verdict: Verdict, findings: tuple[Finding, ...]) -> str:
+    if verdict is Verdict.PASSED:
+        asked = sum(f.asked for f in findings)
+        return f"passed: {experiment.name}; all {asked} expectations held"
+    decisive = next(f for f in findings if f.verdict is verdict)
+    measured = (
+        ""
+        if decisive.value is None
+        else f", measured {units.show(decisive.value, decisive.unit, decisive.uncertainty)}"
+    )
+    return f"{verdict.value}: {decisive.name}{measured}; {decisive.reason}"

@@ -1,0 +1,159 @@
+"""Who will be hit, what that takes, and what forbids it. Pure: it decides on what it is shown, and touches nothing.
+
+Targets are chosen when their step begins, because a fresh app has no pods before; the choice depends on the seed, the
+step and the candidates alone, so that the same seed hits the same pods of the same list.
+"""
+
+from __future__ import annotations
+
+import random
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from chaoskit.contracts import Action
+from chaoskit.errors import RefusedError
+from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Raw, Right, Target
+from chaoskit.objects import CONTROL_PLANE_LABEL, WATCHED, Objects, annotation, controller, labels, name, ready
+from chaoskit.spec import Experiment, Safety
+
+SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
+GROUPS = {
+    "endpointslice": "discovery.k8s.io",
+    "deployment": "apps",
+    "replicaset": "apps",
+    "statefulset": "apps",
+    "horizontalpodautoscaler": "autoscaling",
+    "poddisruptionbudget": "policy",
+    "event": "events.k8s.io",
+}
+FEWEST_SCRAPES = 4
+"""A rate needs at least two samples in its window; four keep it defined when a scrape is late and another lost."""
+SHORTEST_WINDOW_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is decided before a run."""
+
+    experiment: Experiment
+    run: str
+    namespace: str
+    seed: int
+    manifests: tuple[Raw, ...] = ()
+    """What to deploy into a fresh namespace; empty: the namespace is there already."""
+    metrics_address: str = ""
+    """Where the load serves chaoskit's own metrics."""
+    queries: Mapping[str, str] = field(default_factory=dict)
+    """Named queries, filled in."""
+
+    @property
+    def fresh(self) -> bool:
+        return bool(self.manifests)
+
+    def rng(self, step: int) -> random.Random:
+        return random.Random(f"{self.seed}/{step}")  # noqa: S311 - a reproducible choice, no secret
+
+
+def queries(experiment: Experiment, namespace: str, scrape_interval_s: float) -> dict[str, str]:
+    """The experiment's metrics with $namespace, $service and $window filled in."""
+    window = max(SHORTEST_WINDOW_S, FEWEST_SCRAPES * scrape_interval_s)
+    known = {"namespace": namespace, "service": experiment.app.service, "window": f"{window:.0f}s"}
+    wanted = dict(experiment.metrics)
+    for check in experiment.expect:
+        wanted.update(check.metrics())
+    return {key: string.Template(query).safe_substitute(known).strip() for key, query in wanted.items()}
+
+
+def choose(action: Action, objects: Objects, within: str, safety: Safety, rng: random.Random) -> tuple[Target, ...]:
+    """The targets of a step. RefusedError if the limits forbid as many as the action wants."""
+    candidates = action.candidates(objects, within)
+    free = [t for t in candidates if not protected(t, objects, within)]
+    if not free:
+        raise RefusedError(_nobody(action, candidates, objects, within))
+    wanted = action.number(len(candidates))
+    allowed = most(free[0].kind, len(candidates), objects, safety)
+    if wanted > allowed:
+        raise RefusedError(
+            f"{action.verb} wants {wanted} of {len(candidates)} candidates; the safety limits allow {allowed}",
+            fix="lower its count, or raise safety.at_most or safety.nodes_at_most",
+        )
+    if wanted > len(free):
+        raise RefusedError(f"{action.verb} wants {wanted} targets; there are {len(free)}")
+    return tuple(rng.sample(free, wanted))
+
+
+def most(kind: str, candidates: int, objects: Objects, safety: Safety) -> int:
+    """How many of `candidates` the limits allow to be hit; one is always allowed."""
+    if kind == "node":
+        return max(1, int(safety.nodes_at_most * len(objects.all("node"))))
+    return max(1, int(safety.at_most * candidates))
+
+
+def protected(target: Target, objects: Objects, within: str) -> str:
+    """Why a target must not be hit whatever the limits say, or empty."""
+    if target.kind != "node" and target.namespace != within:
+        return f"{target} is in namespace {target.namespace}, outside the experiment's {within}"
+    if target.namespace in SYSTEM_NAMESPACES:
+        return f"{target} belongs to the system namespace {target.namespace}"
+    found = objects.by_uid(target.kind, target.uid)
+    if found is None:
+        return ""
+    if CONTROL_PLANE_LABEL in labels(found):
+        return f"{target} is a control-plane node"
+    if annotation(found, PROTECT_ANNOTATION):
+        return f"{target} carries the annotation {PROTECT_ANNOTATION}"
+    return ""
+
+
+def refusal(target: Target, chosen: Sequence[Target], objects: Objects, within: str, safety: Safety) -> str:
+    """Why the act on `target` must not happen now, or empty: the limits, against the live state, right before it."""
+    if why := protected(target, objects, within):
+        return why
+    pod = objects.by_uid("pod", target.uid) if target.kind == "pod" else None
+    if pod is None or target not in chosen:
+        return ""
+    _, owner = controller(pod)
+    left = [
+        p for p in objects.all("pod") if owner and controller(p)[1] == owner and ready(p) and name(p) != target.name
+    ]
+    if owner and len(left) < safety.keep_ready:
+        return f"{len(left)} ready pods would be left beside {target}; safety.keep_ready is {safety.keep_ready}"
+    return ""
+
+
+def _nobody(action: Action, candidates: Sequence[Target], objects: Objects, within: str) -> str:
+    if not candidates:
+        return f"{action.verb} finds nothing to hit in namespace {within}"
+    reasons = "; ".join(sorted({protected(t, objects, within) for t in candidates}))
+    return f"{action.verb}: every candidate is protected: {reasons}"
+
+
+def rights(plan: Plan) -> tuple[Right, ...]:
+    """All that the run needs to be allowed."""
+    found = list[Right]()
+    for kind in WATCHED:
+        where = "" if kind == "node" else plan.namespace
+        found += [Right(verb, GROUPS.get(kind, ""), plural(kind), where) for verb in ("get", "list", "watch")]
+    if plan.fresh:
+        found += [Right(verb, "", "namespaces") for verb in ("get", "create", "delete")]
+        found += [Right("patch", *_group_and_plural(m), plan.namespace) for m in plan.manifests]
+    for step in plan.experiment.steps:
+        found += step.action.rights(plan.namespace)
+    return tuple(dict.fromkeys(found))
+
+
+def plural(kind: str) -> str:
+    """The resource's name in the API: `networkpolicies`, `ingresses`, `pods`."""
+    if kind.endswith("y"):
+        return f"{kind[:-1]}ies"
+    return f"{kind}es" if kind.endswith("s") else f"{kind}s"
+
+
+def _group_and_plural(manifest: Raw) -> tuple[str, str]:
+    version = str(manifest["apiVersion"])
+    return version.rpartition("/")[0], plural(str(manifest["kind"]).lower())
+
+
+def run_labels(run: str) -> dict[str, str]:
+    return {MANAGED_BY: "chaoskit", RUN_LABEL: run}

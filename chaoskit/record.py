@@ -1,0 +1,223 @@
+"""The run's folder: what the engine writes into it, and the Record that judging reads out of it.
+
+experiment.yaml  run.json  journal.jsonl  events.jsonl  pulse.bin/.names  locust.bin/.names  metrics.json
+result.json  junit.xml  summary.md  report.html  logs/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from chaoskit import journal
+from chaoskit.contracts import Act, ConditionRecord, Record, StepRecord
+from chaoskit.errors import UsageError
+from chaoskit.journal import Entry
+from chaoskit.model import Answer, ClusterInfo, Raw, Series, Target, WatchEvent
+from chaoskit.plan import Plan
+from chaoskit.samples import read_samples
+from chaoskit.spec import Experiment, dumps
+from chaoskit.spec import load as load_experiment
+
+EXPERIMENT, RUN, EVENTS, METRICS = "experiment.yaml", "run.json", "events.jsonl", "metrics.json"
+PULSE, LOCUST = "pulse", "locust"
+_LEFT_OUT = ("managedFields",)
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class EventLog:
+    """Appends watch events as lines of JSON, without what may hold secrets (environments, volumes) or only fills."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: TextIO = path.open("a", encoding="utf-8")
+
+    def write(self, event: WatchEvent) -> None:
+        body = {
+            "at": round(event.at, 6),
+            "change": event.change,
+            "kind": event.kind,
+            "first": event.first,
+            "object": trimmed(event.object),
+        }
+        self._file.write(json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def trimmed(o: Raw) -> dict[str, Any]:
+    """The object without managed fields, environments, volumes and node images."""
+    kept = {key: value for key, value in o.items() if key not in ("data", "stringData")}
+    meta = {key: value for key, value in (o.get("metadata") or {}).items() if key not in _LEFT_OUT}
+    if _LAST_APPLIED in (meta.get("annotations") or {}):
+        meta["annotations"] = {k: v for k, v in meta["annotations"].items() if k != _LAST_APPLIED}
+    kept["metadata"] = meta
+    if "spec" in kept:
+        kept["spec"] = _without_secrets(kept["spec"])
+    if "images" in (kept.get("status") or {}):
+        kept["status"] = {key: value for key, value in kept["status"].items() if key != "images"}
+    return kept
+
+
+def _without_secrets(spec: Any) -> Any:  # noqa: ANN401 - raw JSON of any shape
+    """A spec, of a pod or with a pod's template in it, without environments, commands' arguments and volumes."""
+    if isinstance(spec, Mapping):
+        return {k: _without_secrets(v) for k, v in spec.items() if k not in ("env", "envFrom", "args", "volumes")}
+    return [_without_secrets(item) for item in spec] if isinstance(spec, list) else spec
+
+
+def write_start(folder: Path, plan: Plan, info: ClusterInfo, origin_unix: float, scrape_interval_s: float) -> None:
+    (folder / EXPERIMENT).write_text(dumps(plan.experiment), encoding="utf-8")
+    load = plan.experiment.load
+    body = {
+        "run": plan.run,
+        "namespace": plan.namespace,
+        "seed": plan.seed,
+        "fresh": plan.fresh,
+        "origin_unix": origin_unix,
+        "scrape_interval_s": scrape_interval_s,
+        "pulse_period_s": load.pulse.period if load else 0.0,
+        "queries": dict(plan.queries),
+        "cluster": asdict(info),
+    }
+    (folder / RUN).write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+
+
+def write_answers(folder: Path, answers: Mapping[str, Answer]) -> None:
+    body = {name: asdict(answer) for name, answer in answers.items()}
+    (folder / METRICS).write_text(json.dumps(body), encoding="utf-8")
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(folder: Path) -> tuple[Experiment, Record, int]:
+    """(experiment, record, seed) of a run's folder. UsageError if it is none."""
+    if not (folder / RUN).exists() or not (folder / journal.FILE).exists():
+        raise UsageError("this is no run's folder", where=str(folder), fix="chaoskit judge runs/NAME")
+    experiment = load_experiment(folder / EXPERIMENT)
+    about = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    entries = journal.read(folder / journal.FILE)
+    record = Record(
+        run=about["run"],
+        namespace=about["namespace"],
+        info=_info(about["cluster"]),
+        origin_unix=float(about["origin_unix"]),
+        scrape_interval_s=float(about["scrape_interval_s"]),
+        ended=entries[-1].at if entries else 0.0,
+        steps=_steps(entries, experiment),
+        phases=_phases(entries),
+        conditions=tuple(_condition(e) for e in entries if e.kind == "condition"),
+        events=tuple(_events(folder / EVENTS)),
+        pulse=tuple(sorted(read_samples(folder / PULSE), key=lambda s: s.intended)),
+        locust=tuple(sorted(read_samples(folder / LOCUST), key=lambda s: s.intended)),
+        pulse_period_s=float(about["pulse_period_s"]),
+        answers=_answers(folder / METRICS),
+        metrics=about["queries"],
+        statuses=tuple(dict(e.data) | {"at": e.at} for e in entries if e.kind == "load"),
+        notes=tuple(str(e.data["text"]) for e in entries if e.kind == "note"),
+    )
+    return experiment, record, int(about["seed"])
+
+
+def _info(data: Mapping[str, Any]) -> ClusterInfo:
+    return ClusterInfo(**{**data, "nodes": tuple(data["nodes"])})
+
+
+def _events(path: Path) -> Iterable[WatchEvent]:
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if line.endswith("\n"):
+                body = json.loads(line)
+                yield WatchEvent(body["at"], body["change"], body["kind"], body["object"], body["first"])
+
+
+def _answers(path: Path) -> dict[str, Answer]:
+    if not path.exists():
+        return {}
+    return {name: _answer(body) for name, body in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
+def _answer(body: Mapping[str, Any]) -> Answer:
+    series = tuple(Series(s["labels"], tuple((float(t), float(v)) for t, v in s["points"])) for s in body["series"])
+    return Answer(body["query"], series, tuple(body["warnings"]), body["error"])
+
+
+def _condition(entry: Entry) -> ConditionRecord:
+    return ConditionRecord(entry.at, **entry.data)
+
+
+def _phases(entries: Iterable[Entry]) -> dict[str, tuple[float, float]]:
+    """Each phase lasts until the next one begins; the last until the last entry."""
+    found: dict[str, tuple[float, float]] = {}
+    current, last = "", 0.0
+    for entry in entries:
+        last = entry.at
+        if entry.kind != "phase":
+            continue
+        if current:
+            found[current] = (found[current][0], entry.at)
+        current = str(entry.data["name"])
+        found[current] = (entry.at, entry.at)
+    if current:
+        found[current] = (found[current][0], last)
+    return found
+
+
+def _steps(entries: Iterable[Entry], experiment: Experiment) -> tuple[StepRecord, ...]:
+    verbs = {step.name: step.action.verb for step in experiment.steps}
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        name = str(entry.data.get("step", ""))
+        if entry.kind == "step began":
+            found[name] = {"began": entry.at, "ended": None, "acts": {}, "refused": ""}
+        elif entry.kind == "step ended" and name in found:
+            found[name]["ended"] = entry.at
+        elif entry.kind == "refused" and name in found:
+            found[name]["refused"] = entry.data["why"]
+        elif name in found:
+            _take_act(found[name]["acts"], entry)
+    return tuple(
+        StepRecord(name, verbs[name], s["began"], s["ended"], tuple(_act(a) for a in s["acts"].values()), s["refused"])
+        for name, s in found.items()
+        if name in verbs
+    )
+
+
+def _take_act(acts: dict[int, dict[str, Any]], entry: Entry) -> None:
+    """Intents, outcomes and landings belong together by the intent's number. A try that a disruption budget refused is
+    no act; the accepted one is."""
+    n = int(entry.data.get("n", -1))
+    if entry.kind == "intent":
+        acts[n] = {"what": entry.data["what"], "target": entry.data["target"], "ordered": entry.at}
+    elif entry.kind == "outcome" and n in acts:
+        if entry.data["outcome"] == "refused":
+            del acts[n]
+        else:
+            acts[n]["accepted"] = entry.at if entry.data["outcome"] == "done" else None
+            acts[n]["error"] = entry.data.get("error", "")
+    elif entry.kind == "landed" and n in acts:
+        acts[n]["landed"], acts[n]["how"] = entry.at, entry.data["how"]
+
+
+def _act(data: Mapping[str, Any]) -> Act:
+    return Act(
+        what=data["what"],
+        target=Target(**data["target"]),
+        ordered=data["ordered"],
+        accepted=data.get("accepted"),
+        landed=data.get("landed"),
+        how=data.get("how", ""),
+        error=data.get("error", ""),
+    )

@@ -1,0 +1,43 @@
+"""Finds the actions and the checks: the modules of a package, and what other distributions offer by entry point."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import TypeVar
+
+from chaoskit.errors import UsageError
+
+T = TypeVar("T")
+
+
+def discover(package: str, path: Iterable[str], kind: type[T], name: Callable[[type[T]], str]) -> dict[str, type[T]]:
+    """Every class of `kind` by its name. UsageError if two carry the same name."""
+    found: dict[str, type[T]] = {}
+    for item in _offered(package, path, kind):
+        key = name(item)
+        if key in found and found[key] is not item:
+            raise UsageError(
+                f"two of {package} are called {key!r}",
+                where=item.__module__,
+                why=f"the other one is in {found[key].__module__}",
+                fix="uninstall one of them",
+            )
+        found[key] = item
+    return dict(sorted(found.items()))
+
+
+def _offered(package: str, path: Iterable[str], kind: type[T]) -> Iterator[type[T]]:
+    for module in pkgutil.iter_modules(path):
+        yield from _classes(importlib.import_module(f"{package}.{module.name}"), kind)
+    for entry in entry_points(group=package):
+        yield entry.load()
+
+
+def _classes(module: ModuleType, kind: type[T]) -> Iterator[type[T]]:
+    for item in vars(module).values():
+        if isinstance(item, type) and issubclass(item, kind) and item.__module__ == module.__name__:
+            yield item

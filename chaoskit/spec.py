@@ -1,0 +1,390 @@
+"""YAML to Experiment, every error with file:line:column and what to write instead; and an Experiment back to YAML.
+
+The steps' verbs and the expectations' kinds are the keys of the registries, so an action or check that is added is
+known here, in the JSON schema and in the messages at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
+
+from chaoskit import yamlfile
+from chaoskit.actions import ACTIONS
+from chaoskit.checks import CHECKS
+from chaoskit.checks.metric import ConditionField, Metric
+from chaoskit.conditions import MEASURES, Condition
+from chaoskit.contracts import Action, Check, Part, Rate, Seconds, Share
+from chaoskit.errors import ExperimentError
+from chaoskit.yamlfile import Document, Path_
+
+REFAPP = "refapp"
+SHOPPER, NO_LOCUST = "shopper", "none"
+SHOPPER_FILE = Path(__file__).parent / "load" / "shopper.py"
+NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,120}")
+VARIABLES = ("namespace", "window", "service")
+
+
+class App(Part):
+    """What is tested."""
+
+    manifests: str = Field(REFAPP, description="refapp, or a file or folder of manifests, relative to this file")
+    namespace: str = Field("", description="a namespace that is there already; then nothing is deployed")
+    service: str = Field("front", description="the Service that users reach the app by")
+    port: int = Field(80, ge=1, le=65535, description="its port")
+    url: str = Field("", description="the app's address, where the Service has none that the load can reach")
+    ready_within: Seconds = Field(90.0, description="how long it may take to become ready")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short(cls, value: object) -> object:
+        """`app: refapp` is short for `app: {manifests: refapp}`."""
+        return {"manifests": value} if isinstance(value, str) else value
+
+
+class Pulse(Part):
+    """One request on a fixed schedule, whatever the service does: it measures outages."""
+
+    path: str = Field("/", pattern=r"^/\S*$", description="what it asks for")
+    period: Seconds = Field(0.01, ge=0.002, le=10, description="one request each")
+    timeout: Seconds = Field(1.0, gt=0, le=30, description="an answer later than this is no answer")
+
+
+class Load(Part):
+    """Locust users, and the pulse beside them."""
+
+    locustfile: str = Field(SHOPPER, description="shopper (built in), none, or a Locust file, relative to this file")
+    users: int = Field(20, ge=1, le=100_000)
+    spawn_rate: Rate = Field(100.0, gt=0, description="users started a second")
+    must_reach: Rate | None = Field(None, description="good answers a second in the steady state, else inconclusive")
+    pulse: Pulse = Pulse()
+
+
+class Steady(Part):
+    """What holds before the first step, and again at the end."""
+
+    hold: tuple[ConditionField, ...] = Field(min_length=1, description="conditions, as in p99 < 300ms")
+    for_: Seconds = Field(10.0, alias="for", gt=0, description="all of them, for this long")
+    within: Seconds = Field(60.0, gt=0, description="given up after this")
+
+
+class Safety(Part):
+    """Limits, checked when targets are chosen and again right before each act."""
+
+    at_most: Share = Field(0.5, description="share of a workload's pods that may be hit; one is always allowed")
+    nodes_at_most: Share = Field(0.34, description="share of the nodes that may be hit; one is always allowed")
+    keep_ready: int = Field(0, ge=0, description="ready pods of the workload that must be left")
+    stop_if: tuple[ConditionField, ...] = Field((), description="stop and heal as soon as one of these holds")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    action: Action
+    watch_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Experiment:
+    """One experiment, valid in itself. `folder` is where its relative paths start."""
+
+    name: str
+    why: str
+    app: App
+    load: Load | None
+    metrics: Mapping[str, str]
+    steady_state: Steady | None
+    steps: tuple[Step, ...]
+    expect: tuple[Check, ...]
+    safety: Safety
+    labels: Mapping[str, str]
+    folder: Path = Path()
+
+    @property
+    def locustfile(self) -> Path | None:
+        """The Locust file; None where only the pulse is sent."""
+        if self.load is None or self.load.locustfile == NO_LOCUST:
+            return None
+        return SHOPPER_FILE if self.load.locustfile == SHOPPER else self.folder / self.load.locustfile
+
+
+# ── the file's model, made from the registries ───────────────────────────────────────────────────────────────────────
+
+
+def _optional(parts: Mapping[str, type[Part]]) -> dict[str, Any]:
+    return {key: (part | None, Field(None, description=(part.__doc__ or "").strip())) for key, part in parts.items()}
+
+
+def _exactly_one(kind: str, keys: Iterable[str]) -> Any:  # noqa: ANN401 - a pydantic decorator
+    names = tuple(keys)
+
+    def check(self: BaseModel) -> BaseModel:
+        given = [key for key in names if getattr(self, key) is not None]
+        if len(given) != 1:
+            said = f"says {len(given)}: {', '.join(given)}" if given else "says none"
+            raise ValueError(f"give exactly one {kind} of: {', '.join(names)}; this {said}")
+        return self
+
+    return model_validator(mode="after")(check)
+
+
+StepFile: type[BaseModel] = create_model(
+    "Step",
+    __base__=Part,
+    __doc__="One action, and how long its consequences are watched.",
+    __validators__={"one": _exactly_one("action", ACTIONS)},
+    name=(str, Field(min_length=1, max_length=80)),
+    watch=(Seconds, Field(30.0, gt=0, description="how long its consequences are watched")),
+    **_optional(ACTIONS),
+)
+ExpectationFile: type[BaseModel] = create_model(
+    "Expectation",
+    __base__=Part,
+    __doc__="One thing that must follow.",
+    __validators__={"one": _exactly_one("expectation", CHECKS)},
+    **_optional(CHECKS),
+)
+
+
+class ExperimentFile(Part):
+    """An experiment of chaoskit."""
+
+    name: str = Field(description="one line that says what is expected")
+    why: str = Field("", description="what it would cost if it were not so")
+    labels: dict[str, str] = Field({}, description="free labels, as in tier: nightly")
+    app: App = App()
+    load: Load | Literal["none"] = Load()
+    metrics: dict[str, str] = Field({}, description="named PromQL; $namespace, $window and $service are filled in")
+    steady_state: Steady | None = None
+    steps: tuple[StepFile, ...] = Field(min_length=1)
+    expect: tuple[ExpectationFile, ...] = Field(
+        min_length=1, description="what must follow; an experiment that expects nothing proves nothing"
+    )
+    safety: Safety = Safety()
+
+    @field_validator("name")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if not NAME.fullmatch(value):
+            raise ValueError("one line of 1 to 120 characters, without a slash")
+        return value
+
+    @field_validator("metrics")
+    @classmethod
+    def _names(cls, value: dict[str, str]) -> dict[str, str]:
+        for key in value:
+            if key in MEASURES:
+                raise ValueError(f"{key!r} is one of the load's own measures; choose another name")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,60}", key):
+                raise ValueError(f"{key!r} is no name; use letters, digits and _")
+        return value
+
+
+# ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def load(path: Path) -> Experiment:
+    """Reads and checks an experiment. ExperimentError carries every problem found."""
+    return from_document(yamlfile.load(path), path.parent)
+
+
+def loads(text: str, file: str = "experiment", folder: Path = Path()) -> Experiment:
+    return from_document(yamlfile.loads(text, file), folder)
+
+
+def from_document(document: Document, folder: Path) -> Experiment:
+    if not isinstance(document.data, dict):
+        raise ExperimentError([f"{document.file}:1:1: an experiment is a mapping with name, steps and expect"])
+    try:
+        parsed = ExperimentFile.model_validate(document.data)
+    except ValidationError as error:
+        raise ExperimentError(_problems(document, error)) from error
+    experiment = _assemble(parsed, folder)
+    if found := list(_contradictions(experiment, document)):
+        raise ExperimentError(found)
+    return experiment
+
+
+def _assemble(parsed: ExperimentFile, folder: Path) -> Experiment:
+    steps = tuple(Step(s.name, _only(s, ACTIONS), s.watch) for s in parsed.steps)  # type: ignore[attr-defined]
+    return Experiment(
+        name=parsed.name,
+        why=parsed.why,
+        app=parsed.app,
+        load=None if parsed.load == "none" else parsed.load,
+        metrics=dict(parsed.metrics),
+        steady_state=parsed.steady_state,
+        steps=steps,
+        expect=tuple(_only(e, CHECKS) for e in parsed.expect),
+        safety=parsed.safety,
+        labels=dict(parsed.labels),
+        folder=folder,
+    )
+
+
+def _only(part: BaseModel, keys: Iterable[str]) -> Any:  # noqa: ANN401 - an Action or a Check, by which registry
+    return next(found for key in keys if (found := getattr(part, key)) is not None)
+
+
+def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]:
+    """What each part allows but the whole does not: names that nothing defines, or that stand twice."""
+    names = [step.name for step in experiment.steps]
+    for i, name in enumerate(names):
+        if name in names[:i]:
+            yield f"{document.place(('steps', i, 'name'))}: two steps are called {name!r}"
+    for i, check in enumerate(experiment.expect):
+        for step in check.steps():
+            if step not in names:
+                place = document.place(("expect", i, check.kind, "of"))
+                yield f"{place}: no step is called {step!r}{_did_you_mean(step, names)}"
+    known = [*experiment.metrics, *MEASURES]
+    for path, condition in _conditions(experiment):
+        if condition.name not in known:
+            yield f"{document.place(path)}: nothing is called {condition.name!r}{_did_you_mean(condition.name, known)}"
+        elif condition.name in MEASURES and experiment.load is None:
+            yield f"{document.place(path)}: {condition.name!r} is a measure of the load, and this experiment has none"
+    for name, query in experiment.metrics.items():
+        for variable in re.findall(r"\$\{?(\w+)", query):
+            if variable not in VARIABLES:
+                hint = _did_you_mean(variable, VARIABLES)
+                yield f"{document.place(('metrics', name))}: ${variable} is not filled in{hint}"
+
+
+def _conditions(experiment: Experiment) -> Iterable[tuple[Path_, Condition]]:
+    if experiment.steady_state:
+        for i, condition in enumerate(experiment.steady_state.hold):
+            yield ("steady_state", "hold", i), condition
+    for i, condition in enumerate(experiment.safety.stop_if):
+        yield ("safety", "stop_if", i), condition
+    for i, check in enumerate(experiment.expect):
+        if isinstance(check, Metric):
+            yield ("expect", i, "metric", "holds"), check.holds
+
+
+def _did_you_mean(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, 1, 0.6)
+    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(known)}"
+
+
+# ── errors ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _problems(document: Document, error: ValidationError) -> list[str]:
+    found = []
+    for problem in error.errors(include_url=False):
+        path = _path_in_file(problem["loc"], document)
+        if _is_echo(problem, path):
+            continue
+        found.append(f"{document.place(path)}: {_words(problem, path)}")
+    return list(dict.fromkeys(found))
+
+
+def _is_echo(problem: Any, path: Path_) -> bool:  # noqa: ANN401 - pydantic's ErrorDetails
+    """A second complaint about what another one already says: the other half of a union, or a list that is short
+    because its items are wrong."""
+    if str(problem["loc"][-1]).startswith("literal["):
+        return True
+    return problem["type"] == "too_short" and bool(problem["input"]) and path[-1:] != ("hold",)
+
+
+def _path_in_file(loc: tuple[int | str, ...], document: Document) -> Path_:
+    """The part of pydantic's location that is a place in the file: its own marks of unions are left out."""
+    path: Path_ = ()
+    for piece in loc:
+        if (*path, piece) in document.places or isinstance(piece, int) or piece is loc[-1]:
+            path = (*path, piece)
+    return path
+
+
+def _words(problem: Any, path: Path_) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
+    kind, key = problem["type"], path[-1] if path else ""
+    if kind == "extra_forbidden":
+        return f"unknown key {key!r}{_did_you_mean(str(key), _known_keys(path))}"
+    if kind == "missing":
+        return f"{key!r} is missing here"
+    if kind == "too_short" and key in ("expect", "steps", "hold"):
+        why = {"expect": "an experiment that expects nothing proves nothing", "steps": "nothing would happen"}
+        return f"{key!r} is empty: {why.get(str(key), 'give at least one condition')}"
+    if kind in ("model_type", "tuple_type", "dict_type"):
+        return f"{path[0]}: a {'list' if kind == 'tuple_type' else 'mapping'} is needed here, not {problem['input']!r}"
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{key}: {message[0].lower()}{message[1:]}" if key != "" else message
+
+
+def _known_keys(path: Path_) -> list[str]:
+    """The keys that may stand where an unknown one does."""
+    model: Any = ExperimentFile
+    for piece in path[:-1]:
+        if isinstance(piece, int):
+            continue
+        model = _part_within(model.model_fields.get(str(piece)))
+        if model is None:
+            return []
+    return [info.alias or key for key, info in model.model_fields.items()]
+
+
+def _part_within(info: Any) -> type[Part] | None:  # noqa: ANN401 - a pydantic FieldInfo
+    """The model that a field holds, through Optional and tuple."""
+    waiting = [info.annotation] if info else []
+    while waiting:
+        kind = waiting.pop()
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind  # type: ignore[return-value]
+        waiting.extend(getattr(kind, "__args__", ()))
+    return None
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def to_data(experiment: Experiment) -> dict[str, Any]:
+    """The experiment as plain data that `loads` reads back as the same experiment."""
+    data: dict[str, Any] = {"name": experiment.name, "why": experiment.why, "labels": dict(experiment.labels)}
+    data["app"] = _dump(experiment.app)
+    data["load"] = _dump(experiment.load) if experiment.load else "none"
+    data["metrics"] = dict(experiment.metrics)
+    if experiment.steady_state:
+        data["steady_state"] = _dump(experiment.steady_state)
+    data["steps"] = [
+        {"name": s.name, s.action.verb: _dump(s.action), "watch": _watch(s.watch_s)} for s in experiment.steps
+    ]
+    data["expect"] = [{check.kind: _dump(check)} for check in experiment.expect]
+    data["safety"] = _dump(experiment.safety)
+    return data
+
+
+def _dump(part: Part) -> dict[str, Any]:
+    return part.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+def _watch(seconds: float) -> str:
+    from chaoskit.units import write_duration
+
+    return write_duration(seconds)
+
+
+def dumps(experiment: Experiment) -> str:
+    return yaml.dump(to_data(experiment), sort_keys=False, allow_unicode=True, default_style=None)
+
+
+def schema() -> str:
+    """The JSON schema of the experiment file, for editors."""
+    found = ExperimentFile.model_json_schema(by_alias=True)
+    return json.dumps(found | {"$schema": "https://json-schema.org/draft/2020-12/schema"}, indent=2) + "\n"
+
+
+def with_changes(experiment: Experiment, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment with parts overridden, as in {"load": {"users": 80}}; checked as a file would be."""
+    data = to_data(experiment)
+    for key, value in changes.items():
+        merged = {**data.get(key, {}), **value} if isinstance(value, Mapping) else value
+        data[key] = merged
+    return from_document(Document(f"{experiment.name} with changes", data), experiment.folder)
