@@ -1,0 +1,193 @@
+"""Recording each request of Locust's users: when it was due, sent and answered, how it ended, and who answered.
+
+It listens to Locust's `request` event and takes its fields apart later, a batch at a time, so that it costs the users
+little (`bench/load_overhead.py` measures how little).
+
+**Intended.** Users whose `wait_time` is `constant_pacing` or `constant_throughput` have a schedule: a task is due one
+interval after the task before it was due or, where that one was held up, began. The first request of such a task is
+recorded with the time at which its task was due, so that waiting for a slow predecessor counts as the latency that a
+user would have seen. All other requests (later ones of the same task, closed-loop users) are intended when sent.
+
+**Sent.** Locust gives the start by the wall clock and the duration by a monotonic one. The wall clock is compared with
+the monotonic one at each flush; if it was set meanwhile, the times in between are counted back from the event instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gevent
+import gevent.timeout
+import requests
+from geventhttpclient.response import HTTPConnectionClosed, HTTPParseError
+from locust import TaskSet, User
+from locust.exception import CatchResponseError, ResponseError
+
+from chaoskit.load.outcomes import of_os_error, of_status
+from chaoskit.samples import Outcome, SampleWriter, Stream
+
+_CLOCK_WAS_SET_S = 0.002
+_DUE = "_chaoskit_due"
+_ANSWERER = ("x-served-by", "x-version", "x-color")
+
+
+@dataclass
+class Counts:
+    sent: int = 0
+    ok: int = 0
+    failed: int = 0
+
+
+class LocustRecorder:
+    """Attach `on_request` to Locust's `request` event and call `flush` a few times a second."""
+
+    def __init__(self, writer: SampleWriter, origin_ns: int) -> None:
+        self._writer = writer
+        self._origin = origin_ns / 1e9
+        self._nobody = writer.name("")
+        self._events: list[tuple[Any, ...]] = []
+        self._offset = time.time() - time.monotonic()
+        self.outcomes = [0] * len(Outcome)
+        self.on_request = self._listener()
+
+    def _listener(self) -> Callable[..., None]:
+        append, monotonic, current = self._events.append, time.monotonic, gevent.getcurrent
+
+        def on_request(
+            request_type: str,
+            name: str,
+            response_time: float | None,
+            start_time: float = 0.0,
+            response: Any = None,
+            exception: BaseException | None = None,
+            **_: Any,
+        ) -> None:
+            user = getattr(current(), "args", None)
+            due = user[0].__dict__.pop(_DUE, None) if user else None
+            headers = response.headers if response is not None else None
+            status = response.status_code if response is not None else 0
+            append((monotonic(), start_time, response_time, due, request_type, name, status, exception, headers))
+
+        return on_request
+
+    def flush(self) -> None:
+        """Writes what was heard since the last call."""
+        events = self._events[:]
+        del self._events[: len(events)]
+        offset = time.time() - time.monotonic()
+        steady = abs(offset - self._offset) < _CLOCK_WAS_SET_S
+        self._offset = offset
+        for event in events:
+            self._write(event, offset if steady else None)
+        self._writer.flush()
+
+    def _write(self, event: tuple[Any, ...], offset: float | None) -> None:
+        heard, start, took_ms, due, method, name, status, exception, headers = event
+        took = (took_ms or 0.0) / 1e3
+        sent = heard - took
+        if offset is not None and start:
+            # Counting back would be late where the user's code looked at the answer before it was reported.
+            sent = min(sent, start - offset)
+        intended = sent if due is None else min(due, sent)
+        outcome = Outcome.OK if exception is None else of_exception(exception, status or 0)
+        self.outcomes[outcome] += 1
+        answerer = self._nobody if headers is None else self._writer.name(_answerer(headers))
+        origin = self._origin
+        self._writer.write(
+            intended - origin,
+            sent - origin,
+            sent + took - origin,
+            status or 0,
+            outcome,
+            Stream.LOCUST,
+            self._writer.name(f"{method} {name}"),
+            answerer,
+        )
+
+    @property
+    def counts(self) -> Counts:
+        sent = sum(self.outcomes) - self.outcomes[Outcome.NOT_SENT]
+        ok = self.outcomes[Outcome.OK]
+        return Counts(sent=sent, ok=ok, failed=sent - ok)
+
+    def close(self) -> None:
+        self.flush()
+        self._writer.close()
+
+
+def _answerer(headers: Any) -> str:
+    parts = [str(headers.get(name) or "") for name in _ANSWERER]
+    return "|".join(parts) if any(parts) else ""
+
+
+def of_exception(error: BaseException, status: int) -> Outcome:
+    """How a request ended that Locust reports with an exception.
+
+    A status means that an answer came: it was a bad one, or the user's own code refused it (`catch_response`).
+    """
+    if isinstance(error, CatchResponseError | ResponseError) or status >= 400:
+        return Outcome.HTTP_ERROR
+    if isinstance(error, gevent.timeout.Timeout | requests.Timeout):
+        return Outcome.TIMEOUT
+    for cause in _chain(error):
+        if isinstance(cause, HTTPConnectionClosed):
+            return Outcome.RESET
+        if isinstance(cause, HTTPParseError):
+            return Outcome.OTHER
+        if isinstance(cause, OSError) and not isinstance(cause, requests.RequestException):
+            return of_os_error(cause)
+    return Outcome.OTHER if status == 0 else of_status(400)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what caused it, innermost first: libraries wrap the system's errors in their own."""
+    chain: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in chain:
+        chain.append(at)
+        reason = getattr(at, "reason", None) or next((arg for arg in at.args if isinstance(arg, BaseException)), None)
+        at = at.__cause__ or at.__context__ or (reason if isinstance(reason, BaseException) else None)
+    return chain[::-1]
+
+
+class Pacing:
+    """Follows the schedules of the users that have one: what was due when, and what fell behind."""
+
+    def __init__(self) -> None:
+        self.skipped = 0.0
+        """Tasks that were due while their user was still busy, and that Locust leaves out."""
+
+    def follow(self, holder: type[User] | type[TaskSet]) -> None:
+        """Makes the `wait_time` of a user class, and of the task sets in it, note when the next task is due."""
+        wait_time = holder.__dict__.get("wait_time") or getattr(holder, "wait_time", None)
+        interval = _interval(wait_time)
+        if interval is not None and callable(wait_time):
+            holder.wait_time = self._noting(wait_time, interval)
+        for task in holder.tasks:
+            if inspect.isclass(task) and issubclass(task, TaskSet):
+                self.follow(task)
+
+    def _noting(self, wait_time: Callable[[Any], float], interval: float) -> Callable[[Any], float]:
+        def noting(holder: Any) -> float:
+            # `constant_pacing` keeps these two: when it was last asked, and how long it then said to wait.
+            began = holder._cp_last_run + holder._cp_last_wait_time
+            wait = wait_time(holder)
+            user = holder.user if isinstance(holder, TaskSet) else holder
+            setattr(user, _DUE, began + interval)
+            self.skipped += max(0.0, (time.perf_counter() - began) / interval - 1)
+            return wait
+
+        return noting
+
+
+def _interval(wait_time: object) -> float | None:
+    """Seconds between the tasks of a paced user; None for all other ways to wait."""
+    if not inspect.isfunction(wait_time) or wait_time.__module__ != "locust.user.wait_time":
+        return None
+    if not wait_time.__qualname__.startswith("constant_pacing."):
+        return None
+    return float(inspect.getclosurevars(wait_time).nonlocals["wait_time"])
