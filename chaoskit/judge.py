@@ -74,7 +74,7 @@ def _guarded(check: Check, record: Record) -> Finding:
     """A check of somebody's may raise anything; what it did not decide stays undecided."""
     try:
         return check.judge(record)
-    except Exception as error:  # noqa: BLE001 - the border around a check
+    except Exception as error:  # the border around a check
         reason = f"the check crashed: {type(error).__name__}: {error}"
         return Finding(check.title(), check.kind, Verdict.INCONCLUSIVE, reason)
 
@@ -96,7 +96,7 @@ def _preconditions(experiment: Experiment, record: Record, how: str, error: str)
             yield _own(f"“{step.name}” landed", Verdict.PASSED, how_landed, step=step.name)
     if experiment.load:
         yield _load(experiment.load, record)
-        yield _generator(experiment, record)
+        yield _generator(record)
 
 
 def _own(title: str, verdict: Verdict, reason: str, *, step: str = "", evidence: tuple[Evidence, ...] = ()) -> Finding:
@@ -134,7 +134,7 @@ def _load(load: Load, record: Record) -> Finding:
     )
 
 
-def _generator(experiment: Experiment, record: Record) -> Finding:
+def _generator(record: Record) -> Finding:
     """Whether the load's own processes kept up: otherwise they measured themselves."""
     began, ended = record.phases.get("watched", (0.0, record.ended))
     within = [s for s in record.statuses if began <= s["at"] <= ended]
