@@ -6,14 +6,13 @@ Locust changes the standard library for its whole process (gevent), which is why
 loaded as Locust loads it; command-line arguments that it defines have their defaults.
 """
 
-# Locust makes the standard library cooperative when it is imported, so it comes first: isort: off
+# ruff: noqa: I001  # Locust makes the standard library cooperative when it is imported, so it comes first.
 import locust
 import locust.argument_parser
 from locust.contrib.fasthttp import FastHttpUser
 from locust.env import Environment
 from locust.util.load_locustfile import load_locustfile
 
-# isort: on
 import functools
 import logging
 import os
@@ -23,9 +22,10 @@ import sys
 import time
 import traceback
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import gevent
 import gevent.os
@@ -40,7 +40,7 @@ from chaoskit.load.process import (
     config_argument,
     read_config,
 )
-from chaoskit.load.recorder import LocustRecorder, Pacing
+from chaoskit.load.recorder import Foreign, LocustRecorder, Pacing
 from chaoskit.samples import Outcome, SampleWriter
 
 REQUEST_TIMEOUT_S = 10.0
@@ -116,14 +116,14 @@ def _defined_in(kind: type, name: str) -> type | None:
 
 def _shorten_http_user(user: type[locust.HttpUser]) -> None:
     """requests has no default timeout to set, so each user's session is given one as it is made."""
-    init = user.__init__
+    init: Callable[[Foreign, Environment], None] = user.__init__
 
     @functools.wraps(init)
-    def with_timeout(self: Any, *args: Any, **kwargs: Any) -> None:
-        init(self, *args, **kwargs)
+    def with_timeout(self: Foreign, environment: Environment) -> None:
+        init(self, environment)
         self.client.request = functools.partial(self.client.request, timeout=REQUEST_TIMEOUT_S)
 
-    user.__init__ = with_timeout
+    user.__init__ = with_timeout  # type: ignore[method-assign]
 
 
 class Agent:
@@ -134,13 +134,14 @@ class Agent:
         self._pacing = Pacing()
         self._shape = loaded.shape
         self._environment = _environment(config, loaded)
+        self._events: Foreign = cast(Foreign, self._environment.events)
         if config.record:
-            self._environment.events.request.add_listener(self._recorder.on_request)
+            self._events.request.add_listener(self._recorder.on_request)
         for user in loaded.users:
             shorten_timeouts(user)
             self._pacing.follow(user)
         self._runner = self._environment.create_local_runner()
-        self._environment.events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
+        self._events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
         self._cpu = (time.monotonic(), time.process_time())
         self._late: deque[float] = deque(maxlen=100)
         self._sent_before = 0
@@ -168,7 +169,7 @@ class Agent:
         self._environment.stop_timeout = STOP_WITHIN_S / 2
         with gevent.Timeout(STOP_WITHIN_S, False):
             self._runner.quit()
-            self._environment.events.quitting.fire(environment=self._environment, reverse=True)
+            self._events.quitting.fire(environment=self._environment, reverse=True)
         self._recorder.close()
         self._voice.say(self._status() | {"done": True})
 
@@ -211,7 +212,7 @@ class _FirstLines(logging.Filter):
         super().__init__()
         self._left = _LOG_AT_MOST
 
-    def filter(self, record: logging.LogRecord) -> bool:  # noqa: ARG002
+    def filter(self, record: logging.LogRecord) -> bool:
         self._left -= 1
         return self._left >= 0
 

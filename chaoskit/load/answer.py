@@ -126,4 +126,3 @@ def _number(text: str, base: int) -> int:
         return int(text, base)
     except ValueError as error:
         raise BadAnswerError(f"not a number: {text[:40]!r}") from error
-

@@ -19,7 +19,7 @@ class PulseMetrics:
     """The chaoskit_* series of one run."""
 
     def __init__(self, experiment: str, run: str, seed: int) -> None:
-        prometheus_client.disable_created_metrics()
+        prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._experiment, self._run = experiment, run
         self._requests = Counter(
@@ -46,6 +46,7 @@ class PulseMetrics:
         )
         self._load_users = Gauge("chaoskit_load_users", "Locust users at work.", registry=self._registry)
         self._load_seen: dict[str, int] = {}
+        self._steps: set[str] = set()
         self._step = Gauge(
             "chaoskit_step_active",
             "Whether a step is under way or being watched.",
@@ -73,12 +74,19 @@ class PulseMetrics:
         self._up.labels(name).set(1 if outcome is Outcome.OK else 0)
 
     def hear(self, told: Mapping[str, Any]) -> None:
-        """What the run's side says: `{"phase", "step", "active"}` or `{"load": {"users", "outcomes"}}`."""
-        if step := str(told.get("step") or ""):
-            self._step.labels(self._experiment, self._run, step).set(1 if told.get("active") else 0)
+        """What the run's side says: `{"phase", "step"}` or `{"load": {"users", "outcomes"}}`."""
+        if "phase" in told:
+            self._show_step(str(told.get("step") or ""))
         load = told.get("load")
         if isinstance(load, Mapping):
             self._load_users.set(float(load.get("users", 0)))
             for outcome, count in dict(load.get("outcomes", {})).items():
                 self._load_requests.labels(str(outcome)).inc(max(0, int(count) - self._load_seen.get(outcome, 0)))
                 self._load_seen[outcome] = int(count)
+
+    def _show_step(self, active: str) -> None:
+        """One step is under way or being watched at a time; none if `active` is empty."""
+        if active:
+            self._steps.add(active)
+        for step in self._steps:
+            self._step.labels(self._experiment, self._run, step).set(1 if step == active else 0)

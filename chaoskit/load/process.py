@@ -1,4 +1,4 @@
-"""What the load's processes have in common: their configuration, their voice, and that they do not outlive their parent.
+"""What the load's processes have in common: their configuration, their voice, and that they end with their parent.
 
 A load process says one JSON object a line on its standard output and hears one a line on its standard input. When that
 input ends, so does the process: whoever started it is gone, however it went (a kill -9 closes its pipes too).

@@ -18,7 +18,7 @@ import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import gevent
 import gevent.timeout
@@ -33,6 +33,10 @@ from chaoskit.samples import Outcome, SampleWriter, Stream
 _CLOCK_WAS_SET_S = 0.002
 _DUE = "_chaoskit_due"
 _ANSWERER = ("x-served-by", "x-version", "x-color")
+
+
+Foreign: TypeAlias = Any
+"""An object of Locust's or of a locustfile's, of which no types are known."""
 
 
 @dataclass
@@ -62,9 +66,9 @@ class LocustRecorder:
             name: str,
             response_time: float | None,
             start_time: float = 0.0,
-            response: Any = None,
+            response: Foreign = None,
             exception: BaseException | None = None,
-            **_: Any,
+            **_: Foreign,
         ) -> None:
             user = getattr(current(), "args", None)
             due = user[0].__dict__.pop(_DUE, None) if user else None
@@ -119,7 +123,7 @@ class LocustRecorder:
         self._writer.close()
 
 
-def _answerer(headers: Any) -> str:
+def _answerer(headers: Foreign) -> str:
     parts = [str(headers.get(name) or "") for name in _ANSWERER]
     return "|".join(parts) if any(parts) else ""
 
@@ -129,7 +133,7 @@ def of_exception(error: BaseException, status: int) -> Outcome:
 
     A status means that an answer came: it was a bad one, or the user's own code refused it (`catch_response`).
     """
-    if isinstance(error, CatchResponseError | ResponseError) or status >= 400:
+    if status >= 400 or isinstance(error, CatchResponseError | ResponseError):
         return Outcome.HTTP_ERROR
     if isinstance(error, gevent.timeout.Timeout | requests.Timeout):
         return Outcome.TIMEOUT
@@ -166,13 +170,13 @@ class Pacing:
         wait_time = holder.__dict__.get("wait_time") or getattr(holder, "wait_time", None)
         interval = _interval(wait_time)
         if interval is not None and callable(wait_time):
-            holder.wait_time = self._noting(wait_time, interval)
+            holder.wait_time = self._noting(wait_time, interval)  # type: ignore[method-assign]
         for task in holder.tasks:
             if inspect.isclass(task) and issubclass(task, TaskSet):
                 self.follow(task)
 
     def _noting(self, wait_time: Callable[[Any], float], interval: float) -> Callable[[Any], float]:
-        def noting(holder: Any) -> float:
+        def noting(holder: Foreign) -> float:
             # `constant_pacing` keeps these two: when it was last asked, and how long it then said to wait.
             began = holder._cp_last_run + holder._cp_last_wait_time
             wait = wait_time(holder)

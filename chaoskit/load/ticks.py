@@ -84,4 +84,4 @@ def _by_loop(
         arm()
 
     arm()
-    return lambda: handle.cancel()
+    return lambda: handle.cancel()  # noqa: PLW0108  # The handle of the time of the call.
