@@ -1,0 +1,44 @@
+# Two commands that need nothing prepared: `make demo` and `make test`. The rest is for whoever works on chaoskit.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help setup tools demo check test bench vm-check clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv || { apt-get install -y python3-venv && $(PYTHON) -m venv .venv; }
+	@echo "installing chaoskit and its libraries into .venv (about a minute, once)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## the virtual environment
+
+tools: $(STAMP) ## system packages, the cluster's servers, its images (about 15 minutes, once)
+	@$(BIN)/python -m chaoskit.cluster.toolset
+
+demo: tools ## a pod of a real app dies on a real cluster under load, and the verdict
+	@$(BIN)/chaoskit run experiments/pod-kill.yaml
+
+check: $(STAMP) ## linters, types, layers and unit tests: no cluster, under a minute
+	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo 2>/dev/null | tail -n 3
+	@$(BIN)/lint-imports >/dev/null
+	@$(BIN)/bandit -q -r chaoskit -c pyproject.toml
+	@$(BIN)/pytest -q tests/unit
+
+test: check tools ## all of check, and the tests on the real embedded cluster
+	@$(BIN)/pytest -q tests/cluster
+
+bench: tools ## the benchmarks; their tables go to docs/bench
+	@for each in bench/*.py; do $(BIN)/python $$each || exit 1; done
+
+vm-check: tools ## the embedded cluster on systemd and cgroup v2, in an emulated machine (about an hour)
+	@$(BIN)/python bench/vm/check.py
+
+clean: ## what was built in this folder; the user's cache stays
+	@rm -rf .venv build dist *.egg-info runs

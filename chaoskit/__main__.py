@@ -1,0 +1,5 @@
+"""`python -m chaoskit` is `chaoskit`."""
+
+from chaoskit.cli import main
+
+main()

@@ -1,0 +1,228 @@
+"""The command line. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from chaoskit.errors import ChaoskitError, ExperimentError
+
+if TYPE_CHECKING:
+    from chaoskit.session import Options, Preview, Run
+
+EXIT_HELP = """Exit codes: 0 all held, 1 an expectation failed, 2 wrong usage or experiment, 3 inconclusive,
+4 stopped by a safety limit, 5 healing incomplete, 130 interrupted and healed."""
+CLUSTER_COMMANDS = ("up", "down", "status", "kubeconfig", "logs", "shell")
+
+
+class Lazy(click.Group):
+    """Imports the embedded cluster's commands only when one of them is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "cluster"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name == "cluster":
+            from chaoskit.cluster.commands import cluster
+
+            return cluster
+        return super().get_command(ctx, cmd_name)
+
+
+@click.group(cls=Lazy, epilog=EXIT_HELP, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("chaoskit"), prog_name="chaoskit")
+def cli() -> None:
+    """Break an application on Kubernetes on purpose, and judge what its users saw."""
+
+
+def _cluster_options(command: Any) -> Any:  # noqa: ANN401 - a click decorator
+    for option in (
+        click.option(
+            "--context", default="", help="A context of your kubeconfig; the embedded cluster where not given."
+        ),
+        click.option("--kubeconfig", type=click.Path(path_type=Path), help="With --context: which file."),
+        click.option("--prometheus", default="", metavar="URL", help="With --context: where Prometheus answers."),
+        click.option(
+            "--cluster", "cluster_name", default="chaoskit", show_default=True, help="The embedded cluster's name."
+        ),
+        click.option("--nodes", default=3, show_default=True, help="Nodes, if it has to be started."),
+        click.option("--namespace", "-n", default="", help="The name of the fresh namespace."),
+        click.option("--seed", type=int, help="Makes the choice of targets repeatable."),
+    ):
+        command = option(command)
+    return command
+
+
+def _options(given: dict[str, Any], out: Path | None = None) -> Options:
+    from chaoskit.session import Options
+
+    return Options(
+        context=given["context"],
+        kubeconfig=given["kubeconfig"],
+        prometheus=given["prometheus"],
+        cluster=given["cluster_name"],
+        nodes=given["nodes"],
+        namespace=given["namespace"],
+        seed=given["seed"],
+        out=out,
+    )
+
+
+FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+
+
+@cli.command()
+@FILES
+@_cluster_options
+@click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/TIME-NAME where not given.")
+@click.option("--yes", is_flag=True, help="Do not ask before the first act on a cluster that chaoskit did not make.")
+def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Run experiments: deploy, load, break, watch, heal, judge, report."""
+    from chaoskit import spec
+    from chaoskit.report.terminal import LiveView, print_verdict
+    from chaoskit.session import Session
+
+    experiments = [spec.load(file) for file in _expanded(files)]
+    codes = []
+    with Session(_options(given, out), _say) as session:
+        for experiment in experiments:
+            if given["context"] and not yes:
+                _confirm(session.preview(experiment))
+            with LiveView() as view:
+                done = session.run(experiment, view)
+            print_verdict(done.result, done.record)
+            _say(f"report: {done.report}")
+            codes.append(done.result.exit_code)
+    sys.exit(worst_code(codes))
+
+
+def worst_code(codes: Sequence[int]) -> int:
+    """Of several runs: unhealed over interrupted over a safety stop over failed over inconclusive over passed."""
+    return max(codes, key=(0, 3, 1, 2, 4, 130, 5).index, default=0)
+
+
+def _expanded(files: Sequence[Path]) -> list[Path]:
+    """Folders stand for the experiments in them."""
+    return [found for file in files for found in (sorted(file.glob("*.yaml")) if file.is_dir() else [file])]
+
+
+def _confirm(preview: Preview) -> None:
+    from chaoskit.report.terminal import print_preview
+
+    print_preview(preview)
+    if not sys.stdin.isatty():
+        raise ChaoskitError("this cluster was not made by chaoskit, and nobody is there to confirm", fix="give --yes")
+    click.confirm("Break these?", abort=True)
+
+
+@cli.command()
+@FILES
+def validate(files: tuple[Path, ...]) -> None:
+    """Check experiment files, and import their Locust files, without a cluster."""
+    from chaoskit import spec
+    from chaoskit.adapters.locust import check_locustfile
+
+    problems = list[str]()
+    for file in _expanded(files):
+        try:
+            experiment = spec.load(file)
+            if experiment.locustfile and experiment.locustfile != spec.SHOPPER_FILE:
+                check_locustfile(experiment.locustfile)
+            _say(f"{file}: {experiment.name}")
+        except ExperimentError as error:
+            problems += error.problems
+        except ChaoskitError as error:
+            problems.append(f"{file}: {error}")
+    for problem in problems:
+        click.echo(problem, err=True)
+    sys.exit(2 if problems else 0)
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@_cluster_options
+def plan(file: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Show targets, rights, queries with their present values, and the undo; touch nothing."""
+    from chaoskit import spec
+    from chaoskit.report.terminal import print_preview
+    from chaoskit.session import Session
+
+    experiment = spec.load(file)
+    with Session(_options(given), _say) as session:
+        print_preview(session.preview(experiment))
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
+def judge(folder: Path) -> None:
+    """Judge a run's folder again, offline, and write its reports anew."""
+    from chaoskit.report.terminal import print_verdict
+    from chaoskit.session import judge as judge_folder
+
+    done: Run = judge_folder(folder)
+    print_verdict(done.result, done.record)
+    _say(f"report: {done.report}")
+    sys.exit(done.result.exit_code)
+
+
+@cli.command()
+@click.argument("run_or_folder", default="")
+@_cluster_options
+def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Finish what a run left broken: from its folder, from its id, or whatever the cluster shows."""
+    from chaoskit.session import Session
+
+    folder = Path(run_or_folder) if run_or_folder and Path(run_or_folder).is_dir() else None
+    with Session(_options(given), _say) as session:
+        done = session.heal("" if folder else run_or_folder, folder)
+    for intent, healed in done:
+        _say(f"{'✓' if healed.done else '✗'} {intent.verb} {intent.target}: {healed.how}")
+        if healed.fix and not healed.done:
+            _say(f"  next: {healed.fix}")
+    if not done:
+        _say("nothing to heal")
+    sys.exit(0 if all(healed.done for _, healed in done) else 5)
+
+
+@cli.command()
+def schema() -> None:
+    """Print the JSON schema of the experiment file."""
+    from chaoskit import spec
+
+    click.echo(spec.schema(), nl=False)
+
+
+def _say(text: str) -> None:
+    click.echo(text)
+
+
+def _interrupt(number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(signal.Signals(number).name)
+
+
+def main() -> None:
+    """The program: errors in plain words, the right exit code, and a way out for every signal."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        cli(standalone_mode=False)
+    except ChaoskitError as error:
+        click.echo(str(error), err=True)
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped before anything was broken", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(0)

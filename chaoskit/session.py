@@ -1,0 +1,362 @@
+"""Where everything is put together: a cluster from a provider, the adapters on it, an engine, a judge, and reports.
+
+The command line and the pytest plugin both use it; nothing else does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import re
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+from chaoskit import heal as healing
+from chaoskit import journal, record, result
+from chaoskit import judge as judging
+from chaoskit import plan as planning
+from chaoskit.adapters import manifests
+from chaoskit.adapters.clock import SystemClock
+from chaoskit.adapters.locust import LocustLoad, check_locustfile
+from chaoskit.contracts import Healed, Intent, Record
+from chaoskit.engine import Engine, Live, Ports
+from chaoskit.errors import ClusterError, ForbiddenError, UsageError
+from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
+from chaoskit.objects import WATCHED, Objects, labels
+from chaoskit.plan import Plan
+from chaoskit.ports import Clock, Cluster, Load, Metrics, Signalled
+from chaoskit.report import html, junit, markdown
+from chaoskit.result import Result
+from chaoskit.spec import REFAPP, SHOPPER_FILE, Experiment
+
+if TYPE_CHECKING:
+    from chaoskit.adapters.kube import KubeCluster
+    from chaoskit.cluster.embedded import EmbeddedCluster
+
+METRICS_PORT = 9464
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+Say = Callable[[str], None]
+Show = Callable[[Live], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the user chose. With no `context`, the embedded cluster called `cluster` is used, and started if need be."""
+
+    context: str = ""
+    kubeconfig: Path | None = None
+    prometheus: str = ""
+    cluster: str = "chaoskit"
+    nodes: int = 3
+    namespace: str = ""
+    seed: int | None = None
+    out: Path | None = None
+    """The run's folder; where not given, one in `runs` named by time and experiment."""
+    runs: Path = Path("runs")
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run: its folder and what was judged from it."""
+
+    folder: Path
+    result: Result
+    record: Record
+    experiment: Experiment
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "report.html"
+
+
+@dataclass
+class Session:
+    """A cluster that experiments can run on. Use it in a `with`: an embedded cluster that it started ends with it."""
+
+    options: Options
+    say: Say
+    _embedded: EmbeddedCluster | None = field(default=None, init=False)
+    _started: bool = field(default=False, init=False)
+
+    def __enter__(self) -> Session:
+        if not self.options.context:
+            from chaoskit.cluster import embedded
+
+            self._embedded = embedded.find(self.options.cluster)
+            if self._embedded is None:
+                self._started = True
+                self._embedded = embedded.up(self.options.cluster, nodes=self.options.nodes, say=self.say)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._started and self._embedded:
+            from chaoskit.cluster import embedded
+
+            embedded.down(self._embedded.name)
+
+    # ── what a run stands on ─────────────────────────────────────────────────────────────────────────────────────────
+
+    def connect(self, clock: Clock | None = None) -> KubeCluster:
+        from chaoskit.adapters.kube import KubeCluster
+
+        now = clock.now if clock else time.monotonic
+        own = self._embedded
+        if own is None:
+            return KubeCluster.connect(self.options.kubeconfig, self.options.context, now=now)
+        info = ClusterInfo(
+            "embedded", own.name, "", "", profile=own.profile, nodes=tuple(own.nodes), timings=dict(own.timings)
+        )
+        return KubeCluster.connect(own.kubeconfig, None, signaller=_signaller(own), info=info, now=now)
+
+    def metrics(self) -> Metrics:
+        from chaoskit.adapters.prometheus import PrometheusMetrics
+
+        return PrometheusMetrics(self._embedded.prometheus_url if self._embedded else self.options.prometheus)
+
+    def load(self) -> Load:
+        return LocustLoad(inside=self._embedded.inside if self._embedded else list)
+
+    # ── planning ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def plan(self, experiment: Experiment) -> Plan:
+        """Decides run, namespace, seed and manifests. UsageError where the experiment does not fit the cluster."""
+        app = experiment.app
+        seed = self.options.seed if self.options.seed is not None else secrets.randbelow(2**31)
+        name = slug(experiment.name)
+        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{name[:40]}-{random.SystemRandom().randrange(16**4):04x}"
+        fresh = () if app.namespace else manifests.read(self._manifests(experiment), self._kubectl())
+        if experiment.metrics and not self._embedded and not self.options.prometheus:
+            raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
+        return Plan(
+            experiment=experiment,
+            run=run,
+            namespace=app.namespace or self.options.namespace or f"chaoskit-{name[:30]}-{run[-4:]}",
+            seed=seed,
+            manifests=fresh,
+            metrics_address=f"{self._embedded.gateway}:{METRICS_PORT}" if self._embedded else "",
+        )
+
+    def _manifests(self, experiment: Experiment) -> Path:
+        if experiment.app.manifests == REFAPP:
+            return Path(__file__).parent / "refapp" / "manifests"
+        return experiment.folder / experiment.app.manifests
+
+    def _kubectl(self) -> Path | None:
+        from chaoskit.cluster import toolset
+
+        found = toolset.find()
+        return found.bin / "kubectl" if found else None
+
+    # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def run(self, experiment: Experiment, show: Show) -> Run:
+        """Runs, judges and reports. The run's folder is there from the first moment on."""
+        clock = SystemClock()
+        plan = self.plan(experiment)
+        cluster, load = self.connect(clock), self.load()
+        check_opt_in(cluster, plan, own=self._embedded is not None)
+        if experiment.locustfile and experiment.locustfile != SHOPPER_FILE:
+            check_locustfile(experiment.locustfile)
+        folder = _make_folder(self.options.out or self.options.runs / plan.run)
+        ports = Ports(cluster, load, self.metrics(), clock)
+        try:
+            with listening(clock):
+                Engine(ports, plan, folder, show).run()
+        finally:
+            cluster.close()
+        return judge(folder)
+
+    def preview(self, experiment: Experiment) -> Preview:
+        """What a run would do, without touching anything."""
+        plan = self.plan(experiment)
+        cluster = self.connect()
+        try:
+            return preview(plan, cluster, self.metrics())
+        finally:
+            cluster.close()
+
+    def heal(self, run: str, folder: Path | None) -> list[tuple[Intent, Healed]]:
+        """Finishes what a run left: from its journal where there is one, and from the cluster in any case."""
+        cluster = self.connect()
+        try:
+            intents = healing.open_intents(journal.read(folder / journal.FILE)) if folder else []
+            run = run or (intents[0].run if intents else "")
+            seen = {(i.run, i.verb, i.target.uid) for i in intents}
+            intents += [i for i in healing.found_in(cluster, run) if (i.run, i.verb, i.target.uid) not in seen]
+            done = healing.heal(cluster, intents, time.sleep)
+        finally:
+            cluster.close()
+        _journal_healed(folder, done)
+        return done
+
+
+def _journal_healed(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) -> None:
+    if folder is None:
+        return
+    entries = journal.read(folder / journal.FILE)
+    writing = journal.Journal(folder / journal.FILE)
+    last = entries[-1].at if entries else 0.0
+    for intent, healed in done:
+        writing.write("healed", last, n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
+    writing.close()
+
+
+def _signaller(own: EmbeddedCluster) -> Callable[[Raw, str, str], None]:
+    def send(pod: Raw, container: str, name: str) -> None:
+        for status in pod["status"].get("containerStatuses") or ():
+            if status["name"] == container:
+                own.kill_container(pod["spec"]["nodeName"], str(status["containerID"]).rpartition("/")[2], name)
+                return
+        raise UsageError(f"pod/{pod['metadata']['name']} has no container called {container}")
+
+    return send
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"
+
+
+def _make_folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError as error:
+        raise UsageError(
+            "the run's folder is there already", where=str(path), fix="choose another with --out"
+        ) from error
+    except OSError as error:
+        raise UsageError("the run's folder cannot be made", where=str(path), why=str(error.strerror)) from error
+    return path
+
+
+def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:
+    """A namespace that chaoskit did not make must have opted in, unless the whole cluster is chaoskit's own."""
+    if plan.namespace in planning.SYSTEM_NAMESPACES:
+        raise UsageError(f"namespace {plan.namespace} belongs to the system", fix="choose another")
+    if plan.fresh or own:
+        return
+    space = cluster.get("namespace", plan.namespace)
+    if labels(space).get(OPT_IN_LABEL) != "true":
+        raise UsageError(
+            f"namespace {plan.namespace} has not opted in",
+            why="chaoskit breaks only what its owner allowed to be broken",
+            fix=f"kubectl label namespace {plan.namespace} {OPT_IN_LABEL}=true",
+        )
+
+
+@contextlib.contextmanager
+def listening(clock: Clock) -> Iterator[None]:
+    """Signals become happenings: the engine stops at its next breath, and heals. A second one changes nothing."""
+
+    def hear(number: int, _frame: FrameType | None) -> None:
+        clock.post(Signalled(signal.Signals(number).name))
+
+    before = {number: signal.signal(number, hear) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+# ── judging ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def judge(folder: Path) -> Run:
+    """Judges a run's folder, offline, and writes its reports."""
+    experiment, seen, seed = record.read(folder)
+    entries = journal.read(folder / journal.FILE)
+    found = judging.judge(experiment, seen, entries, seed)
+    result.write(found, folder)
+    logs = {p.stem: p.read_text(encoding="utf-8", errors="replace") for p in sorted((folder / "logs").glob("*.log"))}
+    (folder / "junit.xml").write_text(junit.render(found), encoding="utf-8")
+    (folder / "summary.md").write_text(markdown.render(found), encoding="utf-8")
+    (folder / "report.html").write_text(html.render(found, seen, experiment, logs), encoding="utf-8")
+    return Run(folder, found, seen, experiment)
+
+
+# ── previewing ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    name: str
+    verb: str
+    targets: tuple[Target, ...]
+    undo: tuple[str, ...]
+    why_not: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a run would do: who would be hit, by which rights, and what Prometheus says now."""
+
+    plan: Plan
+    steps: tuple[PlannedStep, ...]
+    rights: Mapping[Right, bool | None]
+    answers: Mapping[str, Answer]
+
+
+def preview(plan: Plan, cluster: Cluster, metrics: Metrics) -> Preview:
+    objects = _present(plan, cluster)
+    queries = planning.queries(plan.experiment, plan.namespace, metrics.scrape_interval())
+    return Preview(
+        plan=plan,
+        steps=tuple(_planned(plan, i, objects) for i in range(len(plan.experiment.steps))),
+        rights={right: cluster.allowed(right) for right in planning.rights(plan)},
+        answers={name: metrics.instant(query, time.time()) for name, query in queries.items()},
+    )
+
+
+def _present(plan: Plan, cluster: Cluster) -> Objects:
+    """The objects that a step would choose among: those that are there, or the ones that the manifests will make."""
+    objects = Objects()
+    for kind in ("node",) if plan.fresh else WATCHED:
+        if kind != "event":
+            with contextlib.suppress(ForbiddenError):
+                objects.put(kind, cluster.list(kind, "" if kind == "node" else plan.namespace))
+    for kind, found in foreseen(plan).items():
+        objects.put(kind, found)
+    return objects
+
+
+def foreseen(plan: Plan) -> dict[str, list[Raw]]:
+    """The workloads that the manifests describe, with as many pods as they ask for, under names that say so."""
+    found: dict[str, list[Raw]] = {"pod": []}
+    for manifest in plan.manifests:
+        kind, name = str(manifest["kind"]).lower(), str(manifest["metadata"]["name"])
+        meta = {**manifest["metadata"], "namespace": plan.namespace, "uid": f"{kind}/{name}"}
+        found.setdefault(kind, []).append({**manifest, "metadata": meta})
+        if kind in ("deployment", "statefulset"):
+            replicas = int(manifest["spec"].get("replicas", 1))
+            found["pod"] += [_foreseen_pod(manifest, plan.namespace, i + 1, replicas) for i in range(replicas)]
+    return found if plan.fresh else {}
+
+
+def _foreseen_pod(manifest: Raw, namespace: str, number: int, of: int) -> Raw:
+    name = f"{manifest['metadata']['name']} ({number} of {of})"
+    template = manifest["spec"]["template"]
+    statuses = [{"name": c["name"], "containerID": "none yet"} for c in template["spec"]["containers"]]
+    meta = {
+        "name": name,
+        "namespace": namespace,
+        "uid": f"pod/{name}",
+        "labels": template["metadata"].get("labels") or {},
+    }
+    return {"metadata": meta, "spec": template["spec"], "status": {"containerStatuses": statuses}}
+
+
+def _planned(plan: Plan, number: int, objects: Objects) -> PlannedStep:
+    step = plan.experiment.steps[number]
+    try:
+        chosen = planning.choose(step.action, objects, plan.namespace, plan.experiment.safety, plan.rng(number))
+    except (UsageError, ClusterError) as error:
+        return PlannedStep(step.name, step.action.verb, (), (), error.what)
+    return PlannedStep(step.name, step.action.verb, chosen, tuple(step.action.undo(t) for t in chosen))
