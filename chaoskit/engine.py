@@ -7,6 +7,7 @@ It judges nothing: what it saw is in the run's folder.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +28,7 @@ from chaoskit.errors import (
     UnreachableError,
 )
 from chaoskit.model import LoadStatus, Target, WatchEvent
-from chaoskit.objects import WATCHED, Objects, ready
+from chaoskit.objects import WATCHED, Objects, name, namespace, ready, restarts
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
 from chaoskit.readiness import address_of, unready
@@ -39,6 +40,7 @@ TICK_S = 0.1
 LOOK_S = 1.0
 """How often the steady state's conditions are looked at."""
 LAND_WITHIN_S = 10.0
+MOST_LOGS = 20
 SYNC_WITHIN_S = 15.0
 LOAD_WITHIN_S = 15.0
 LONGEST_MEMORY_S = 60.0
@@ -446,6 +448,7 @@ class Engine:
         self._healing = True
         self._phase("heal")
         self._ports.load.stop()
+        self._keep_logs()
         intents = heal.open_intents(journal.read(self._folder / journal.FILE))
         left = []
         for intent, healed in heal.heal(self._cluster, intents, self._sleep):
@@ -453,6 +456,16 @@ class Engine:
             if not healed.done:
                 left.append((f"{intent.verb} {intent.target}: {healed.how}", healed.fix))
         return tuple(left)
+
+    def _keep_logs(self) -> None:
+        """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had."""
+        for pod in self._objects.all("pod")[:MOST_LOGS]:
+            for before in (False, True) if restarts(pod) else (False,):
+                with contextlib.suppress(PortError):
+                    text = self._cluster.logs(name(pod), namespace(pod), previous=before)
+                    path = self._folder / "logs" / f"{name(pod)}{'.before' if before else ''}.log"
+                    path.parent.mkdir(exist_ok=True)
+                    path.write_text(text, encoding="utf-8")
 
     def _sleep(self, seconds: float) -> None:
         self.wait_until(lambda: False, seconds, "healing")

@@ -138,6 +138,7 @@ def rights(plan: Plan) -> tuple[Right, ...]:
     if plan.fresh:
         found += [Right(verb, "", "namespaces") for verb in ("get", "create", "delete")]
         found += [Right("patch", *_group_and_plural(m), plan.namespace) for m in plan.manifests]
+    found.append(Right("get", "", "pods", plan.namespace, "log"))
     for step in plan.experiment.steps:
         found += step.action.rights(plan.namespace)
     return tuple(dict.fromkeys(found))
