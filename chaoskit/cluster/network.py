@@ -1,0 +1,120 @@
+"""Addresses, and the wires between the control side and the nodes.
+
+Everything is made by `ip -batch`, one process for each place, because starting programs is what takes the time.
+Node `i` has 10.89.0.(10+i); its pods 10.244.i.0/24. The control side's bridge is the nodes' gateway;
+there is no uplink.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from chaoskit.errors import ClusterError
+
+GATEWAY = "10.89.0.1"
+CONTROL_NET = "10.89.0.0/24"
+POD_NET = "10.244.0.0/16"
+SERVICE_NET = "10.96.0.0/16"
+SERVICE_API = "10.96.0.1"
+SERVICE_DNS = "10.96.0.10"
+BALANCER_NET = "10.89.100.0/24"
+API_PORT = 6443
+PROMETHEUS_PORT = 9090
+STATE_METRICS_PORT = 8080
+PULSE_PORT = 9464
+BRIDGE = "ck0"
+MOST_NODES = 99
+
+
+def node_name(number: int) -> str:
+    return f"node{number}"
+
+
+def node_address(number: int) -> str:
+    return f"10.89.0.{10 + number}"
+
+
+def pod_subnet(number: int) -> str:
+    return f"10.244.{number}.0/24"
+
+
+def pod_gateway(number: int) -> str:
+    return f"10.244.{number}.1"
+
+
+def veth(number: int) -> str:
+    return f"veth{number}"
+
+
+def control_side(nodes: int) -> list[str]:
+    """`ip` commands: the bridge, and the way to each node's pods."""
+    return [
+        "link set lo up",
+        f"link add {BRIDGE} type bridge",
+        f"addr add {GATEWAY}/24 dev {BRIDGE}",
+        f"link set {BRIDGE} up",
+        *(f"route add {pod_subnet(i)} via {node_address(i)}" for i in range(1, nodes + 1)),
+    ]
+
+
+def wire(number: int, holder: int) -> list[str]:
+    """`ip` commands on the control side: a cable from the bridge to the namespace of the process `holder`."""
+    return [
+        f"link add {veth(number)} type veth peer name eth0 netns {holder}",
+        f"link set {veth(number)} master {BRIDGE} up",
+    ]
+
+
+def node_side(number: int, nodes: int) -> list[str]:
+    """`ip` commands in a node: its own address, the bridge of its pods, and the ways to the others' pods."""
+    others = (i for i in range(1, nodes + 1) if i != number)
+    return [
+        "link set lo up",
+        f"addr add {node_address(number)}/24 dev eth0",
+        "link set eth0 up",
+        f"route add default via {GATEWAY}",
+        "link add cni0 type bridge",
+        f"addr add {pod_gateway(number)}/24 dev cni0",
+        "link set cni0 up",
+        *(f"route add {pod_subnet(i)} via {node_address(i)}" for i in others),
+    ]
+
+
+# Pods of one node talk through the node's own stack and not across the bridge, else answers of a Service that chose a
+# pod of the same node would go past the address translation. The node answers ARP for them (RFC 3069).
+NODE_SETTINGS = {
+    "net/ipv4/ip_forward": "1",
+    "net/ipv4/conf/cni0/proxy_arp_pvlan": "1",
+    "net/ipv4/conf/cni0/send_redirects": "0",
+    "net/ipv4/conf/all/send_redirects": "0",
+}
+
+CONTROL_SETTINGS = {
+    "net/ipv4/ip_forward": "1",
+    # Hash ports too: with addresses alone, every connection of one client would take the same node.
+    "net/ipv4/fib_multipath_hash_policy": "1",
+}
+
+
+def balancer_route(address: str, gateways: Sequence[str]) -> str:
+    """The path to a LoadBalancer address: equal shares over the nodes given; without any, "unreachable" at once."""
+    if not gateways:
+        return f"route replace unreachable {address}/32"
+    hops = " ".join(f"nexthop via {gateway}" for gateway in gateways)
+    return f"route replace {address}/32 {hops}"
+
+
+def apply(commands: Iterable[str], namespace_of: int | None = None) -> None:
+    """Run `ip` commands here, or in the network namespace of a process."""
+    enter = [] if namespace_of is None else ["nsenter", f"--net=/proc/{namespace_of}/ns/net"]
+    text = "".join(f"{command}\n" for command in commands)
+    done = subprocess.run([*enter, "ip", "-batch", "-"], input=text, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise ClusterError("the cluster's network could not be set up", where="ip", why=done.stderr.strip())
+
+
+def set_kernel(settings: dict[str, str], proc_sys: Path = Path("/proc/sys")) -> None:
+    for name, value in settings.items():
+        (proc_sys / name).write_text(value)

@@ -1,0 +1,323 @@
+"""A node: namespaces of its own with containerd, kubelet and kube-proxy in them, and what can befall it from outside.
+
+The process `holder` (util-linux' unshare) holds the namespaces; its child is the node's PID 1 (`node_init.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chaoskit.cluster import images, network
+from chaoskit.cluster.certificates import Authority, kubeconfig, write_pair, write_private
+from chaoskit.cluster.cgroups import Cgroups
+from chaoskit.cluster.processes import Process, Processes
+from chaoskit.cluster.profile import Profile
+from chaoskit.cluster.state import Folder
+from chaoskit.cluster.toolset import Toolset
+from chaoskit.errors import ClusterError, UsageError
+
+# Places inside a node.
+CONFIG = "/opt/chaoskit/config"
+PROGRAMS = "/opt/chaoskit/bin"
+VOLUMES = "/opt/chaoskit/volumes"
+CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
+NETWORK_CONFIG = "/opt/chaoskit/cni"
+SANDBOX_IMAGE = "localhost/chaoskit/pause:1"
+ZONES = 3
+# Idle servers give memory back sooner; each node has three of them.
+GO_ENV = {"GOGC": "50"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """What all nodes of a cluster share."""
+
+    folder: Folder
+    toolset: Toolset
+    authority: Authority
+    cgroups: Cgroups
+    profile: Profile
+    count: int
+
+    @property
+    def api(self) -> str:
+        return f"https://{network.GATEWAY}:{network.API_PORT}"
+
+
+class Node:
+    """One node and its power switch."""
+
+    def __init__(self, number: int, site: Site, processes: Processes) -> None:
+        self.number = number
+        self.name = network.node_name(number)
+        self._site = site
+        self._processes = processes
+        self._folder = site.folder.node(self.name)
+        self._holder: Process | None = None
+
+    @property
+    def on(self) -> bool:
+        return self._holder is not None and self._holder.running
+
+    @property
+    def holder(self) -> Process:
+        if self._holder is None or not self._holder.running:
+            raise ClusterError(f"{self.name} is switched off", fix=f"power it on: power_on({self.name!r})")
+        return self._holder
+
+    async def power_on(self) -> None:
+        """Start the node; its kubelet registers a moment later."""
+        if self.on:
+            return
+        await asyncio.to_thread(self._prepare)
+        read_end, go = os.pipe()
+        os.set_inheritable(read_end, True)
+        init = [
+            sys.executable,
+            "-I",
+            "-S",
+            str(Path(__file__).with_name("node_init.py")),
+            str(self._folder / "node.json"),
+        ]
+        isolate = ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child"]
+        self._holder = self._processes.start(self.name, [*isolate, *init], stdin=read_end)
+        os.close(read_end)
+        try:
+            await self._connect(self._holder)
+            os.write(go, b"go\n")
+        finally:
+            os.close(go)
+
+    async def power_off(self) -> None:
+        """What a power failure does: everything on the node ends at once, and nobody is told."""
+        if not self.on:
+            return
+        holder = self.holder
+        self.thaw()
+        holder.kill()
+        await holder.ended
+        await asyncio.to_thread(self._site.cgroups.sweep_node, self.name)
+
+    def freeze(self) -> None:
+        """Stop every process of the node where it stands, as a hypervisor's pause does."""
+        _ = self.holder
+        self._site.cgroups.freeze(self.name, True)
+
+    def thaw(self) -> None:
+        _ = self.holder
+        self._site.cgroups.freeze(self.name, False)
+
+    def unplug(self) -> None:
+        """Pull the network cable; the node's processes go on."""
+        _ = self.holder
+        network.apply([f"link set {network.veth(self.number)} down"])
+
+    def plug(self) -> None:
+        _ = self.holder
+        network.apply([f"link set {network.veth(self.number)} up"])
+
+    def kill_container(self, container: str, number: int = signal.SIGKILL) -> None:
+        """Signal a container's first process from outside its PID namespace, where even SIGKILL is not ignored."""
+        task = Path(f"/proc/{self.holder.pid}/root/run/containerd/io.containerd.runtime.v2.task/k8s.io") / container
+        try:
+            inside = int((task / "init.pid").read_text())
+        except (FileNotFoundError, ValueError) as error:
+            raise UsageError(
+                f"no container {container} runs on {self.name}",
+                fix="kubectl get pods -o wide, and the pod's status.containerStatuses[].containerID without containerd://",
+            ) from error
+        with contextlib.suppress(ProcessLookupError):  # It ended on its own meanwhile: that is as dead as killed.
+            os.kill(_seen_from_here(inside, container), number)
+
+    def _prepare(self) -> None:
+        """Everything that the node finds when it wakes up."""
+        for part in ("config", "cni", "kubelet", "root", "pods"):
+            (self._folder / part).mkdir(parents=True, exist_ok=True)
+        images.take_over(self._site.toolset.template, self._folder / "containerd")
+        self._site.cgroups.make(self.name)
+        self._write_keys()
+        config = self._folder / "config"
+        (config / "kubelet.yaml").write_text(json.dumps(self._kubelet_config()))
+        (config / "kube-proxy.yaml").write_text(json.dumps(self._proxy_config()))
+        (config / "containerd.toml").write_text(self._containerd_config())
+        (self._folder / "cni" / "10-bridge.conflist").write_text(json.dumps(self._pod_network()))
+        (self._folder / "node.json").write_text(json.dumps(self._spec()))
+
+    async def _connect(self, holder: Process) -> None:
+        await _namespace_made(holder)
+        await asyncio.to_thread(network.apply, network.wire(self.number, holder.pid))
+        await asyncio.to_thread(network.apply, network.node_side(self.number, self._site.count), holder.pid)
+
+    def _write_keys(self) -> None:
+        config, issue = self._folder / "config", self._site.authority.issue
+        authority = self._site.authority.pair.certificate
+        (config / "ca.crt").write_bytes(authority)
+        node = issue(f"system:node:{self.name}", ["system:nodes"])
+        write_private(config / "kubelet.kubeconfig", kubeconfig(self._site.api, authority, self.name, node))
+        proxy = issue("system:kube-proxy")
+        write_private(config / "kube-proxy.kubeconfig", kubeconfig(self._site.api, authority, "kube-proxy", proxy))
+        write_pair(config, "kubelet", issue(self.name, addresses=[self.name, network.node_address(self.number)]))
+
+    def _kubelet_config(self) -> dict[str, Any]:
+        profile = self._site.profile
+        return {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "failCgroupV1": False,  # From 1.35 on the kubelet refuses cgroup v1 unless told.
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": self._site.cgroups.kubelet_root(self.name),
+            "authentication": {
+                "x509": {"clientCAFile": f"{CONFIG}/ca.crt"},
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+            },
+            "authorization": {"mode": "Webhook"},
+            "tlsCertFile": f"{CONFIG}/kubelet.crt",
+            "tlsPrivateKeyFile": f"{CONFIG}/kubelet.key",
+            "clusterDNS": [network.SERVICE_DNS],
+            "clusterDomain": "cluster.local",
+            "resolvConf": "",
+            "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
+            "failSwapOn": False,
+            "oomScoreAdj": 0,  # A lower one needs CAP_SYS_RESOURCE.
+            "nodeStatusUpdateFrequency": f"{profile.node_status_update_frequency}s",
+            "nodeLeaseDurationSeconds": profile.node_lease_duration,
+            "crashLoopBackOff": {"maxContainerRestartPeriod": f"{profile.crash_loop_back_off_max}s"},
+            # The disk is the host's own: its filling up must not evict pods as if it were the node's.
+            "evictionHard": {
+                "memory.available": "100Mi",
+                "nodefs.available": "0%",
+                "nodefs.inodesFree": "0%",
+                "imagefs.available": "0%",
+            },
+            "imageGCHighThresholdPercent": 100,
+            "kubeAPIQPS": 100,
+            "kubeAPIBurst": 200,
+        }
+
+    def _proxy_config(self) -> dict[str, Any]:
+        return {
+            "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+            "kind": "KubeProxyConfiguration",
+            "mode": "nftables",
+            "clientConnection": {"kubeconfig": f"{CONFIG}/kube-proxy.kubeconfig"},
+            "clusterCIDR": network.POD_NET,
+            "hostnameOverride": self.name,
+            "metricsBindAddress": "0.0.0.0:10249",
+            # These are settings of the whole machine: leave them as they are.
+            "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        }
+
+    def _containerd_config(self) -> str:
+        return f"""version = 3
+root = "/var/lib/containerd"
+state = "/run/containerd"
+[grpc]
+  address = "{CONTAINERD_SOCKET}"
+[plugins.'io.containerd.cri.v1.images'.pinned_images]
+  sandbox = "{SANDBOX_IMAGE}"
+[plugins.'io.containerd.cri.v1.runtime']
+  restrict_oom_score_adj = true
+  [plugins.'io.containerd.cri.v1.runtime'.cni]
+    bin_dirs = ["{PROGRAMS}"]
+    conf_dir = "{NETWORK_CONFIG}"
+"""
+
+    def _pod_network(self) -> dict[str, Any]:
+        addresses = {
+            "type": "host-local",
+            "ranges": [[{"subnet": network.pod_subnet(self.number)}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        }
+        bridge = {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "ipMasq": False,
+            "portIsolation": True,  # See network.NODE_SETTINGS.
+            "ipam": addresses,
+        }
+        ports = {"type": "portmap", "capabilities": {"portMappings": True}}
+        return {"cniVersion": "1.0.0", "name": "chaoskit", "plugins": [bridge, ports]}
+
+    def _spec(self) -> dict[str, Any]:
+        """What `node_init.py` is told."""
+        folder, logs = self._folder, self._site.folder.logs
+        return {
+            "name": self.name,
+            "root": str(folder / "root"),
+            "cgroup_entry": str(self._site.cgroups.entry(self.name)),
+            "path": f"{PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "settings": network.NODE_SETTINGS,
+            "binds": {
+                "/var/lib/containerd": str(folder / "containerd"),
+                "/var/lib/kubelet": str(folder / "kubelet"),
+                "/var/log/pods": str(folder / "pods"),
+                VOLUMES: str(self._site.folder.volumes),
+            },
+            "read_only_binds": {
+                CONFIG: str(folder / "config"),
+                NETWORK_CONFIG: str(folder / "cni"),
+                PROGRAMS: str(self._site.toolset.bin),
+            },
+            "servers": [
+                {"argv": argv, "after": after, "env": GO_ENV, "log": str(logs / f"{argv[0]}-{self.name}.log")}
+                for argv, after in self._servers()
+            ],
+        }
+
+    def _servers(self) -> list[tuple[list[str], str]]:
+        zone = f"zone-{(self.number - 1) % ZONES + 1}"
+        kubelet = [
+            "kubelet",
+            f"--config={CONFIG}/kubelet.yaml",
+            f"--kubeconfig={CONFIG}/kubelet.kubeconfig",
+            f"--hostname-override={self.name}",
+            f"--node-ip={network.node_address(self.number)}",
+            f"--node-labels=topology.kubernetes.io/zone={zone},topology.kubernetes.io/region=chaoskit",
+            "--housekeeping-interval=1s",
+        ]
+        return [
+            (["containerd", f"--config={CONFIG}/containerd.toml"], CONFIG),
+            (["kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"], CONFIG),
+            (kubelet, CONTAINERD_SOCKET),
+        ]
+
+
+async def _namespace_made(holder: Process, deadline_s: float = 5.0) -> None:
+    """Wait until `unshare` has made the namespaces: its own network is then another one than ours."""
+    ours, end = Path("/proc/self/ns/net").readlink(), time.monotonic() + deadline_s
+    while Path(f"/proc/{holder.pid}/ns/net").readlink() == ours:
+        if time.monotonic() > end:
+            raise ClusterError(f"the namespaces of {holder.name} were not made within {deadline_s:.0f} s")
+        await asyncio.sleep(0.002)
+        if not holder.running:
+            raise holder.failure()
+
+
+def _seen_from_here(inside: int, container: str) -> int:
+    """The id in our PID namespace of the process that has the id `inside` in its node's, and belongs to `container`."""
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit() and _is_member(process, inside, container):
+            return int(process.name)
+    raise ProcessLookupError(inside)
+
+
+def _is_member(process: Path, inside: int, container: str) -> bool:
+    try:
+        if container not in (process / "cgroup").read_text():
+            return False
+        status = (process / "status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    ids = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid:"))
+    return len(ids) > 1 and int(ids[1]) == inside

@@ -1,0 +1,51 @@
+"""Loopback ports of the host that lead into the cluster's network.
+
+The listening socket is made outside and handed in: no port opens that was not asked for, and each ends with its holder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+CHUNK = 65_536
+CONNECT_DEADLINE_S = 5.0
+
+
+def listen(port: int = 0) -> socket.socket:
+    """A listening socket on the host's loopback; port 0 lets the kernel choose a free one."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", port))
+    listener.listen(128)
+    return listener
+
+
+async def serve(listener: socket.socket, address: str, port: int) -> asyncio.Server:
+    """Join each connection to the listener with one to `address:port` inside."""
+
+    async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(CONNECT_DEADLINE_S):
+                inner_reader, inner_writer = await asyncio.open_connection(address, port)
+        except (OSError, TimeoutError):
+            writer.transport.abort()  # The client sees a reset, as from a port that nobody listens on.
+            return
+        await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
+        for side in (writer, inner_writer):
+            side.close()
+
+    return await asyncio.start_server(join, sock=listener)
+
+
+async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Copy one direction until its end, and hand the end on; a break on either side ends both."""
+    try:
+        while data := await reader.read(CHUNK):
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+    except OSError:
+        with contextlib.suppress(OSError):
+            writer.transport.abort()

@@ -1,0 +1,323 @@
+"""The half of the supervisor that is PID 1 of the cluster's namespaces: it starts everything and watches it.
+
+Its death is the cluster's end. Its other half (`keeper.py`) sweeps up after it; if that one is gone, it does so itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from chaoskit.cluster import addons, control_plane, monitoring, network, relay
+from chaoskit.cluster.api import Api, ApiError
+from chaoskit.cluster.certificates import write_pair
+from chaoskit.cluster.cgroups import Cgroups
+from chaoskit.cluster.control import Control
+from chaoskit.cluster.keeper import Orders, clean
+from chaoskit.cluster.load_balancer import LoadBalancer
+from chaoskit.cluster.nodes import Node, Site
+from chaoskit.cluster.processes import Process, Processes
+from chaoskit.cluster.profile import named
+from chaoskit.cluster.state import Folder, Record
+from chaoskit.cluster.toolset import find
+from chaoskit.cluster.volumes import Volumes
+from chaoskit.errors import ChaoskitError, ClusterError
+
+START_DEADLINE_S = float(os.environ.get("CHAOSKIT_START_DEADLINE", "180"))
+POLL_S = 0.05
+
+
+class Reports:
+    """Lines of JSON to the command that waits for the start. When that command goes away early, so does the cluster."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket: socket.socket | None = socket.socket(fileno=descriptor)
+        self._begun = time.monotonic()
+        self.phases: dict[str, float] = {}
+
+    @property
+    def socket(self) -> socket.socket | None:
+        return self._socket
+
+    def phase(self, name: str) -> None:
+        self.phases[name] = round(time.monotonic() - self._begun, 3)
+        self._send({"phase": name, "at": self.phases[name]})
+
+    def failed(self, error: ChaoskitError) -> None:
+        self._send({"failed": {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}})
+
+    def ready(self) -> None:
+        self._send({"ready": True})
+        self.close()
+
+    def close(self) -> None:
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
+
+    def _send(self, message: dict[str, Any]) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # Nobody listens any more; the reader of the socket's end notices.
+                self._socket.sendall(json.dumps(message).encode() + b"\n")
+
+
+class Supervisor:
+    """One cluster, from its first process on."""
+
+    def __init__(self, orders: Orders, reports: Reports, down: Callable[[], None]) -> None:
+        toolset = find()
+        if toolset is None:
+            raise ClusterError("the cluster's servers are not built", fix="chaoskit cluster up")
+        self._orders, self._reports = orders, reports
+        self._folder = Folder(Path(orders.folder))
+        self._programs = toolset.bin
+        self._profile = named(orders.profile)
+        self._processes = Processes(self._folder.logs)
+        self._keys = control_plane.make_keys(self._folder, orders.api_port)
+        count, cgroups = orders.nodes, Cgroups(self._folder.name)
+        site = Site(self._folder, toolset, self._keys.authority, cgroups, self._profile, count)
+        self._nodes = {network.node_name(i): Node(i, site, self._processes) for i in range(1, count + 1)}
+        self._api = self._make_api()
+        self._stop = threading.Event()
+        self._down = down
+        self._group = asyncio.TaskGroup()
+
+    async def run(self, pid: int) -> None:
+        """Start the cluster and keep it until something that it needs ends. Raises what ended it."""
+        try:
+            async with asyncio.TaskGroup() as self._group:
+                await self._start_in_time()
+                self._record(pid).write(self._folder.record)
+                self._reports.ready()
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    async def _start_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(START_DEADLINE_S):
+                await self._start()
+        except TimeoutError as error:
+            raise ClusterError(
+                f"the cluster was not ready within {START_DEADLINE_S:.0f} s",
+                why=f"it came as far as: {', '.join(self._reports.phases)}",
+                fix="a slow machine needs more time: CHAOSKIT_START_DEADLINE=600 chaoskit cluster up",
+            ) from error
+
+    async def _start(self) -> None:
+        folder, programs = self._folder, self._programs
+        network.apply(network.control_side(self._orders.nodes))
+        network.set_kernel(network.CONTROL_SETTINGS)
+        self._reports.phase("network and keys")
+        self._need(control_plane.etcd(programs, folder))
+        self._need(control_plane.api_server(programs, folder, self._profile))
+        powered = [self._spawn(node.power_on()) for node in self._nodes.values()]
+        await self._api_ready()
+        self._reports.phase("API server")
+        self._need(control_plane.controller_manager(programs, folder, self._profile))
+        self._need(control_plane.scheduler(programs, folder))
+        self._need(monitoring.prometheus(programs, folder))
+        self._need(monitoring.state_metrics(programs, folder))
+        await asyncio.to_thread(addons.install, self._api)
+        self._follow(LoadBalancer(self._api).run)
+        self._follow(Volumes(self._api, folder.volumes).run)
+        await asyncio.gather(*powered)
+        await self._open_ports()
+        await asyncio.gather(
+            self._phase("nodes", self._nodes_ready()),
+            self._phase("DNS", self._dns_ready()),
+            self._phase("metrics", self._metrics_served()),
+            self._phase("Prometheus", self._prometheus_ready()),
+        )
+
+    async def _open_ports(self) -> None:
+        orders = self._orders
+        ports = ((orders.api_listener, network.API_PORT), (orders.prometheus_listener, network.PROMETHEUS_PORT))
+        for descriptor, port in ports:
+            await relay.serve(socket.socket(fileno=descriptor), network.GATEWAY, port)
+        control = Control(self._folder.control, self._nodes, self._down)
+        self._spawn(control.serve())
+
+    def _need(self, server: control_plane.Server) -> None:
+        """Start a server of the control side; the cluster ends with it."""
+        process = self._processes.start(server.name, server.argv, server.env)
+        self._spawn(_fail_with(process))
+
+    def _follow(self, run: Callable[[threading.Event], None]) -> None:
+        threading.Thread(target=run, args=(self._stop,), daemon=True).start()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run work beside the rest; its failure is the cluster's."""
+        return self._group.create_task(work)
+
+    async def _phase(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        await work
+        self._reports.phase(name)
+
+    async def _api_ready(self) -> None:
+        await self._until(lambda: "ok" in self._api.get("/readyz").get("text", ""))
+
+    async def _nodes_ready(self) -> None:
+        await self._until(lambda: _ready_nodes(self._api) == len(self._nodes))
+
+    async def _dns_ready(self) -> None:
+        path = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
+        await self._until(lambda: self._api.get(path).get("status", {}).get("readyReplicas", 0) >= 1)
+
+    async def _metrics_served(self) -> None:
+        path = "/apis/metrics.k8s.io/v1beta1/nodes"
+        await self._until(lambda: len(self._api.get(path)["items"]) == len(self._nodes))
+
+    async def _prometheus_ready(self) -> None:
+        await self._until(_prometheus_answers)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Ask again and again; whoever does not answer yet is asked again too. The caller bounds the time."""
+        while True:
+            with contextlib.suppress(OSError, http.client.HTTPException, ApiError):
+                if await asyncio.to_thread(condition):
+                    return
+            await asyncio.sleep(POLL_S)
+
+    def _make_api(self) -> Api:
+        keys = self._folder.keys
+        write_pair(keys, "admin", self._keys.admin)
+        return Api(network.GATEWAY, network.API_PORT, keys / "ca.crt", keys / "admin.crt", keys / "admin.key")
+
+    def _record(self, pid: int) -> Record:
+        return Record(
+            name=self._folder.name,
+            pid=pid,
+            api_port=self._orders.api_port,
+            prometheus_port=self._orders.prometheus_port,
+            gateway=network.GATEWAY,
+            nodes=tuple(self._nodes),
+            profile=self._profile.name,
+            timings=self._profile.timings,
+            phases=self._reports.phases,
+        )
+
+
+async def _fail_with(process: Process) -> None:
+    await process.ended
+    raise process.failure()
+
+
+def _ready_nodes(api: Api) -> int:
+    return sum(_is_ready(node) for node in api.get("/api/v1/nodes")["items"])
+
+
+def _is_ready(node: dict[str, Any]) -> bool:
+    conditions = node.get("status", {}).get("conditions", [])
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def _prometheus_answers() -> bool:
+    connection = http.client.HTTPConnection(network.GATEWAY, network.PROMETHEUS_PORT, timeout=5)
+    try:
+        connection.request("GET", "/-/ready")
+        return connection.getresponse().status == 200
+    finally:
+        connection.close()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the group; the others followed from it."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+async def live(orders: Orders, tether: socket.socket, reports: Reports) -> int:
+    """Run the cluster until it fails, is told to stop, or either the keeper or the waiting command goes away."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        pid = int(await asyncio.to_thread(_line, tether))
+    except ValueError:
+        return 1  # The keeper is gone already.
+    _when_gone(tether, stop)
+    if reports.socket is not None:
+        _when_gone(reports.socket, stop)
+    cluster = asyncio.create_task(Supervisor(orders, reports, stop.set).run(pid))
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({cluster, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    if not cluster.done():
+        return 0
+    await cluster
+    return 0
+
+
+def _line(connection: socket.socket) -> str:
+    with connection.makefile() as file:
+        return file.readline()
+
+
+def _when_gone(connection: socket.socket, stop: asyncio.Event) -> None:
+    """Set `stop` when the other side of the connection is closed; nothing is ever sent on it from there."""
+    loop = asyncio.get_running_loop()
+
+    def look() -> None:
+        loop.remove_reader(connection)
+        stop.set()
+
+    loop.add_reader(connection, look)
+
+
+def _is_gone(connection: socket.socket) -> bool:
+    try:
+        return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
+def _end_all(cgroups: Cgroups) -> None:
+    """Kill every other process of the PID namespace, and wait for the last one."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
+    while True:
+        cgroups.thaw_all()
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            time.sleep(0.01)
+
+
+def main() -> None:
+    orders = Orders.read(sys.argv[1])
+    tether, reports = socket.socket(fileno=orders.tether), Reports(orders.reports)
+    for descriptor in (*orders.descriptors, orders.tether):
+        os.set_inheritable(descriptor, False)
+    code = 1
+    try:
+        code = asyncio.new_event_loop().run_until_complete(live(orders, tether, reports))
+    except ChaoskitError as error:
+        reports.failed(error)
+    except Exception as error:  # The border of the process: whatever it was must be told to who waits.
+        reports.failed(ClusterError("the supervisor crashed", why="".join(traceback.format_exception(error))))
+    finally:
+        if _is_gone(tether):
+            folder = Folder(Path(orders.folder))
+            _end_all(Cgroups(folder.name))
+            clean(folder)
+        os._exit(code)  # Threads may be waiting for servers; the kernel ends them, and everything else inside.
+
+
+if __name__ == "__main__":
+    main()
