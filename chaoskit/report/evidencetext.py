@@ -1,0 +1,94 @@
+"""Evidence as words: what each key of a check's evidence means, and its number with its unit.
+
+Checks write plain data. Here is the one place that knows their keys; a key that it does not know is shown as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from chaoskit import conditions, units
+from chaoskit.model import Evidence
+from chaoskit.report import wording
+
+SECONDS = (
+    "from",
+    "to",
+    "at",
+    "after",
+    "uncertainty",
+    "last_good",
+    "first_bad",
+    "last_bad",
+    "first_good",
+    "running",
+    "ready",
+)
+WORDS = {
+    "due": "requests due",
+    "lost": "requests lost",
+    "not_sent": "requests not sent",
+    "requests": "requests recorded",
+    "samples": "samples",
+    "blind_s": "time without data",
+    "from": "window from",
+    "to": "window to",
+    "after": "after the fault",
+    "uncertainty": "uncertainty ±",
+    "count": "restarts",
+    "open_end": "still down at the end",
+    "running": "running again after",
+    "ready": "ready again after",
+}
+MOST_ROWS = 12
+
+
+def word(key: str) -> str:
+    return WORDS.get(key, key.removesuffix("_s").replace("_", " "))
+
+
+def value(key: str, found: Any, unit: str = "") -> str:  # noqa: ANN401 - JSON of any shape
+    """One value of evidence, as text with its unit."""
+    if found is None:
+        return "not seen"
+    if isinstance(found, bool):
+        return "yes" if found else "no"
+    if isinstance(found, int | float):
+        in_seconds = key in SECONDS or key.endswith("_s")
+        return f"{found:.3f} s" if in_seconds else units.show(float(found), unit)
+    if isinstance(found, Mapping):
+        return wording.one_line(", ".join(f"{k}={v}" for k, v in found.items())) or "–"
+    if isinstance(found, Sequence) and not isinstance(found, str):
+        return wording.one_line("; ".join(map(str, found))) or "none"
+    return wording.one_line(str(found)) or "–"
+
+
+def is_table(found: Any) -> bool:  # noqa: ANN401 - JSON of any shape
+    return isinstance(found, Sequence) and bool(found) and all(isinstance(row, Mapping) for row in found)
+
+
+def lines(evidence: Evidence) -> list[str]:
+    """The evidence in short, as lines of text: tables cut after some rows, points counted."""
+    said = []
+    for key, found in evidence.data.items():
+        if not is_table(found):
+            said.append(f"{word(key)}: {value(key, found)}")
+            continue
+        said += [f"{word(key)}: {_row(row)}" for row in found[:MOST_ROWS]]
+        if len(found) > MOST_ROWS:
+            said.append(f"{word(key)}: and {len(found) - MOST_ROWS} more")
+    return said
+
+
+def _row(row: Mapping[str, Any]) -> str:
+    unit = unit_of(row)
+    return ", ".join(f"{word(key)} {value(key, found, unit)}" for key, found in row.items() if key != "points")
+
+
+def unit_of(row: Mapping[str, Any]) -> str:
+    """The unit of a row's value: that of the condition which stands in the row."""
+    try:
+        return conditions.parse(row.get("condition")).unit
+    except ValueError:
+        return ""
