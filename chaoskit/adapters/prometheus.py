@@ -200,13 +200,13 @@ def interval_in(configuration: str) -> float | None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         loaded = yaml.load(configuration, Loader=loader)  # noqa: S506  A safe loader; the C one, for these are long.
-    except yaml.YAMLError:
+        if not isinstance(loaded, dict):
+            return None
+        jobs = [job for job in loaded.get("scrape_configs") or () if isinstance(job, dict)]
+        ours = _intervals(job for job in jobs if job.get("job_name") in OUR_JOBS)
+        return max(ours or _intervals([loaded.get("global") or {}]), default=None)
+    except (yaml.YAMLError, ValueError):
         return None
-    if not isinstance(loaded, dict):
-        return None
-    jobs = [job for job in loaded.get("scrape_configs") or () if isinstance(job, dict)]
-    ours = _intervals(job for job in jobs if job.get("job_name") in OUR_JOBS)
-    return max(ours or _intervals([loaded.get("global") or {}]), default=None)
 
 
 def _intervals(settings: Iterable[Mapping[str, Any]]) -> list[float]:
