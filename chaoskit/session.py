@@ -213,7 +213,8 @@ def _signaller(own: EmbeddedCluster) -> Callable[[Raw, str, str], None]:
     def send(pod: Raw, container: str, name: str) -> None:
         for status in pod["status"].get("containerStatuses") or ():
             if status["name"] == container:
-                own.kill_container(pod["spec"]["nodeName"], str(status["containerID"]).rpartition("/")[2], name)
+                number = signal.Signals[f"SIG{name}"]
+                own.kill_container(pod["spec"]["nodeName"], str(status["containerID"]).rpartition("/")[2], number)
                 return
         raise UsageError(f"pod/{pod['metadata']['name']} has no container called {container}")
 
