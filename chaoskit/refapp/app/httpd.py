@@ -19,6 +19,7 @@ MAX_BODY = 64 * 1024
 IDLE_SECONDS = 75.0
 """A kept connection without a request is closed after this; longer than the 60 s that common balancers keep theirs, so
 that it is the balancer that closes and no request meets a connection on its way out."""
+LINGER_SECONDS = 1.0
 SLOW_SECONDS = 10.0
 """A request must have arrived whole so long after its first byte."""
 
@@ -139,6 +140,7 @@ class Connection(asyncio.Protocol):
         self._task: asyncio.Task[None] | None = None
         self._blocked = False
         self._ended = False
+        self._half_closed = False
         self.since = time.monotonic()
         """When it last became idle, or the first byte of a request arrived."""
 
@@ -160,6 +162,8 @@ class Connection(asyncio.Protocol):
         self._server.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._ended:
+            return
         if not self._buffer and self._task is None:
             self.since = time.monotonic()
         self._buffer += data
@@ -167,6 +171,11 @@ class Connection(asyncio.Protocol):
             self._next()
         elif len(self._buffer) > MAX_HEAD + MAX_BODY and self._transport is not None:
             self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """A client that sends nothing more may still wait for its answer."""
+        self._half_closed = True
+        return self.busy
 
     def pause_writing(self) -> None:
         self._blocked = True
@@ -189,8 +198,7 @@ class Connection(asyncio.Protocol):
         try:
             found = parse(self._buffer)
         except RequestError as error:
-            self._buffer.clear()
-            self._write(json_response({"error": str(error)}, error.status), keep_alive=False, with_body=True)
+            self._refuse(json_response({"error": str(error)}, error.status))
             return
         if found is None:
             return
@@ -198,6 +206,16 @@ class Connection(asyncio.Protocol):
         del self._buffer[:length]
         request.abandoned = self._gone
         self._task = asyncio.get_running_loop().create_task(self._answer(request))
+
+    def _refuse(self, response: Response) -> None:
+        """Answer and end. What the client is still sending is read and dropped for a moment, for closing on unread data
+        resets the connection, and the client would lose the answer that tells it why."""
+        if self._transport is None:
+            return
+        self._ended = True
+        self._transport.write(self._server.head(response, keep_alive=False) + response.body)
+        self._transport.write_eof()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self.close)
 
     def _gone(self) -> bool:
         return self._transport is None
@@ -208,7 +226,7 @@ class Connection(asyncio.Protocol):
         self.since = time.monotonic()
         if self._transport is None:
             return
-        keep_alive = request.keep_alive and not self._server.closing
+        keep_alive = request.keep_alive and not self._half_closed and not self._server.closing
         self._write(response, keep_alive, with_body=request.method != "HEAD")
         if keep_alive:
             self._transport.resume_reading()

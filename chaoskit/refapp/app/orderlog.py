@@ -15,8 +15,7 @@ import fcntl
 import json
 import os
 import zlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 Record = dict[str, object]
@@ -34,15 +33,6 @@ class LockedError(Exception):
     """Another process has the log open."""
 
 
-@dataclass(frozen=True)
-class Recovered:
-    records: list[Record]
-    good: int
-    """Bytes of whole commits."""
-    torn: int
-    """Bytes after them, which a crash left."""
-
-
 def encode(records: Sequence[Record]) -> bytes:
     payload = json.dumps(records, separators=(",", ":")).encode()
     return b"%08x %b\n" % (zlib.crc32(payload), payload)
@@ -57,19 +47,23 @@ def decode(line: bytes) -> list[Record] | None:
     return records if isinstance(records, list) else None
 
 
-def recover(data: bytes) -> Recovered:
-    """What a log holds. Raises DamagedError if a damaged line is followed by anything."""
-    records: list[Record] = []
+def recover(data: bytes, keep: Callable[[Record], None]) -> int:
+    """Hand over each record of a log in turn; gives the length of its whole commits, after which a crash left the rest.
+
+    Raises DamagedError if a damaged line is followed by anything.
+    """
     good = 0
     for start, end in _lines(data):
         commit = decode(data[start:end])
         if commit is None:
             if end + 1 < len(data):
-                raise DamagedError(errno.EIO, f"the log is damaged at byte {start}, and {len(data) - end} bytes follow")
+                follow = len(data) - end - 1
+                raise DamagedError(errno.EIO, f"the log is damaged at byte {start}, and {follow} bytes follow")
             break
-        records += commit
+        for record in commit:
+            keep(record)
         good = end + 1
-    return Recovered(records, good, len(data) - good)
+    return good
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, int]]:
@@ -83,19 +77,25 @@ def _lines(data: bytes) -> Iterator[tuple[int, int]]:
 class OrderLog:
     """An open, locked log. Not for use by several threads at once."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises LockedError, DamagedError, and OSError where the folder cannot be written."""
+    def __init__(self, folder: Path, keep: Callable[[Record], None]) -> None:
+        """Reads what is there and hands it to `keep`.
+
+        Raises LockedError, DamagedError, and OSError where the folder cannot be written.
+        """
         self._path = folder / "orders.log"
         self._file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
         try:
             self._lock()
-            self.recovered = recover(self._path.read_bytes())
-            self._cut()
+            data = self._path.read_bytes()
+            self.size = recover(data, keep)
+            self.torn = len(data) - self.size
+            """Bytes that a crash left after the last whole commit; they are gone now."""
+            if self.torn:
+                self._cut()
             _sync_folder(folder)
         except BaseException:  # Whatever it was: a log that did not open must not stay locked.
             os.close(self._file)
             raise
-        self.size = self.recovered.good
 
     def _lock(self) -> None:
         try:
@@ -104,9 +104,8 @@ class OrderLog:
             raise LockedError(f"another process has {self._path} open") from error
 
     def _cut(self) -> None:
-        if self.recovered.torn:
-            os.ftruncate(self._file, self.recovered.good)
-            os.fdatasync(self._file)
+        os.ftruncate(self._file, self.size)
+        os.fdatasync(self._file)
 
     def append(self, records: Sequence[Record]) -> None:
         """One commit; once this returns, the records are on disk.
@@ -122,8 +121,7 @@ class OrderLog:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            os.ftruncate(self._file, self.size)
-            os.fdatasync(self._file)
+            self._cut()
             raise DiskFullError(f"no space left for {len(data)} bytes in {self._path}") from error
         self.size += len(data)
 

@@ -97,11 +97,11 @@ class Service:
     async def handle(self, request: Request) -> Response:
         route = self._find(request)
         if route is not None and route.probe:
-            return await route.handler(request)
+            return await self._guarded(route.handler, request)
         self._in_flight += 1
         began = time.perf_counter()
         try:
-            response = await self._answer(request, route)
+            response = await self._guarded(self._admitted(route), request)
         finally:
             self._in_flight -= 1
         seconds = time.perf_counter() - began
@@ -120,8 +120,8 @@ class Service:
             route = self._prefixed.get((method, prefix + "/")) if request.parameter else None
         return route
 
-    async def _answer(self, request: Request, route: Route | None) -> Response:
-        try:
+    def _admitted(self, route: Route | None) -> Handler:
+        async def answer(request: Request) -> Response:
             while time.monotonic() < self.hung_until and not request.abandoned():
                 await asyncio.sleep(0.1)
             if route is None:
@@ -129,6 +129,13 @@ class Service:
             if not self.started:
                 raise RequestError(503, "it is still starting")
             return await route.handler(request)
+
+        return answer
+
+    async def _guarded(self, handler: Handler, request: Request) -> Response:
+        """Always an answer."""
+        try:
+            return await handler(request)
         except RequestError as error:
             return self.json({"error": str(error), **error.fields}, error.status)
         except Exception:  # The border of a request: a defect costs this request an answer 500, and not the process.

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,13 +35,14 @@ class Kept:
     id: str
     number: int
     """Its place in the order of commits, from 1."""
-    order: dict[str, object]
+    order: bytes
+    """Its JSON, as `_canonical` writes it: that takes less memory than the objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     id: str
-    order: dict[str, object]
+    order: bytes
     done: asyncio.Future[None]
 
 
@@ -72,12 +75,8 @@ class Orders:
     async def open(self) -> None:
         """Read the log; wait while another process has it. Raises OSError if it cannot be used."""
         folder = Path(self._service.settings.data)
-        log = await _locked(folder)
-        recovered = log.recovered
-        for record in recovered.records:
-            self._keep(record)
-        recovered.records.clear()
-        say("recovered", orders=len(self._in_order), log_bytes=recovered.good, torn_bytes=recovered.torn)
+        log = await _locked(folder, self._recover)
+        say("recovered", orders=len(self._in_order), log_bytes=log.size, torn_bytes=log.torn)
         self._log = log
         self._writer = asyncio.create_task(self._write_for_ever(log))
 
@@ -105,8 +104,9 @@ class Orders:
     def last(self) -> Kept | None:
         return self._in_order[-1] if self._in_order else None
 
-    async def put(self, order_id: str, order: dict[str, object]) -> bool:
+    async def put(self, order_id: str, value: dict[str, object]) -> bool:
         """Keep it, and return once it is on disk; False if it was there before. Raises RequestError."""
+        order = _canonical(value)
         kept = self._kept.get(order_id) or self._waiting.get(order_id)
         if kept is not None and kept.order != order:
             raise RequestError(409, f"there is another order with the id {order_id}")
@@ -119,7 +119,7 @@ class Orders:
             await asyncio.shield(kept.done)
         return True
 
-    def _accept(self, order_id: str, order: dict[str, object]) -> Waiting:
+    def _accept(self, order_id: str, order: bytes) -> Waiting:
         if len(self._in_order) + len(self._waiting) >= MOST_ORDERS:
             raise RequestError(507, f"the store is full: it keeps {MOST_ORDERS} orders")
         waiting = Waiting(order_id, order, asyncio.get_running_loop().create_future())
@@ -150,7 +150,8 @@ class Orders:
     async def _commit(self, log: OrderLog, batch: list[Waiting]) -> None:
         first = len(self._in_order) + 1
         records: list[Record] = [
-            {"id": waiting.id, "number": first + place, "order": waiting.order} for place, waiting in enumerate(batch)
+            {"id": waiting.id, "number": first + place, "order": json.loads(waiting.order)}
+            for place, waiting in enumerate(batch)
         ]
         began = time.perf_counter()
         full: DiskFullError | None = None
@@ -165,17 +166,24 @@ class Orders:
             if full is not None:
                 _refuse(waiting, RequestError(507, str(full)))
                 continue
-            self._keep(record)
+            self._keep(waiting.id, waiting.order, orders.read(record["order"], newest=2))
             waiting.done.set_result(None)
 
-    def _keep(self, record: Record) -> None:
-        order_id, order = record["id"], record["order"]
-        if not isinstance(order_id, str) or not isinstance(order, dict) or order_id in self._kept:
-            raise DamagedError(errno.EIO, f"the log holds a record that this store did not write: {str(record)[:200]}")
+    def _recover(self, record: Record) -> None:
+        """Take a record of the log. The store reads every schema: it is the first role to be updated."""
+        match record:
+            case {"id": str(order_id), "order": dict(order)} if order_id not in self._kept:
+                try:
+                    self._keep(order_id, _canonical(order), orders.read(order, newest=2))
+                except orders.UnreadableError as error:
+                    raise DamagedError(errno.EIO, f"order {order_id} in the log: {error}") from error
+            case _:
+                raise DamagedError(errno.EIO, f"the log holds what this store did not write: {str(record)[:200]}")
+
+    def _keep(self, order_id: str, order: bytes, line: orders.Order) -> None:
         kept = Kept(order_id, len(self._in_order) + 1, order)
         self._kept[order_id] = kept
         self._in_order.append(kept)
-        line = _read(order)
         self._sold[line.item] = self._sold.get(line.item, 0) + line.quantity
 
 
@@ -184,11 +192,17 @@ def _refuse(waiting: Waiting, why: RequestError) -> None:
     waiting.done.exception()  # Looked at here, for the request may have gone; else asyncio would complain.
 
 
-async def _locked(folder: Path) -> OrderLog:
+def _canonical(order: dict[str, object]) -> bytes:
+    """Two orders are the same if these bytes are."""
+    return json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
+
+
+async def _locked(folder: Path, keep: Callable[[Record], None]) -> OrderLog:
+    """In a thread, for a long log takes seconds to read, and the probes want to know meanwhile."""
     told = False
     while True:
         try:
-            return OrderLog(folder)
+            return await asyncio.to_thread(OrderLog, folder, keep)
         except LockedError as error:
             if not told:
                 say("waiting", why=str(error))
@@ -240,13 +254,5 @@ class Store:
         return self._service.json({"sold": self._orders.sold})
 
 
-def _read(order: dict[str, object]) -> orders.Order:
-    """The store reads every schema: it is the first to be updated. Raises DamagedError."""
-    try:
-        return orders.read(order, newest=2)
-    except orders.UnreadableError as error:
-        raise DamagedError(errno.EIO, str(error)) from error
-
-
 def _shown(kept: Kept) -> dict[str, object]:
-    return {"id": kept.id, "number": kept.number, "order": kept.order}
+    return {"id": kept.id, "number": kept.number, "order": json.loads(kept.order)}

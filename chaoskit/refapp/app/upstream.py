@@ -4,7 +4,8 @@
   connections find new pods. A connection that the other side has closed is not used again.
 - Only what may be repeated is called through here (reads, and writes that carry their own id). It is retried on a fresh
   connection, at most twice, and out of a budget: while everything fails, retries add a fifth to the load, not twice it.
-- Every try has a deadline, because the pods of a node without power do not refuse: they say nothing.
+- Every try has a deadline, because the pods of a node without power do not refuse: they say nothing. After such a
+  silence no kept connection is trusted, for others may lead to the same node.
 """
 
 from __future__ import annotations
@@ -17,9 +18,12 @@ from urllib.parse import urlsplit
 
 from .metrics import Registry
 from .names import Name, NotFoundError
+from .settings import SettingsError
 
 CONNECT_SECONDS = 0.5
-ANSWER_SECONDS = 2.0
+ANSWER_SECONDS = 1.5
+CALL_SECONDS = 4.0
+"""For all tries of one call together."""
 PAUSES_SECONDS = (0.02, 0.1)
 """Before the first and the second retry."""
 KEEP_SECONDS = 10.0
@@ -133,15 +137,23 @@ def _answer(buffer: bytearray) -> Answer | None:
     return Answer(int(status_line.split(" ")[1]), bytes(buffer[end + 4 : end + 4 + length]), keep_alive)
 
 
+def _host_and_port(url: str) -> tuple[str, int]:
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "http" and parts.hostname:
+            return parts.hostname, parts.port or 80
+    except ValueError:
+        pass
+    raise SettingsError(f"{url!r} is no address of the form http://name:port")
+
+
 class Upstream:
     """Another role, by its Service's name."""
 
     def __init__(self, role: str, url: str, cache_seconds: float, registry: Registry) -> None:
-        parts = urlsplit(url)
-        if parts.scheme != "http" or not parts.hostname:
-            raise ValueError(f"{url!r} is no address of the form http://name:port")
-        self.name = Name(parts.hostname, parts.port or 80, cache_seconds)
-        self._host = parts.netloc
+        host, port = _host_and_port(url)
+        self.name = Name(host, port, cache_seconds)
+        self._host = f"{host}:{port}"
         self._role = role
         self._kept: list[Link] = []
         self._budget = RetryBudget()
@@ -157,13 +169,18 @@ class Upstream:
 
     async def call(self, method: str, target: str, body: bytes = b"") -> Answer:
         """The answer of the other role, whatever its status. Raises UpstreamError."""
-        request = (f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(body)}\r\n\r\n").encode(
-            "latin-1"
-        ) + body
+        head = f"{method} {target} HTTP/1.1\r\nHost: {self._host}\r\nContent-Length: {len(body)}\r\n\r\n"
         self._budget.pay_in()
-        for pause in PAUSES_SECONDS:
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await self._tries(head.encode() + body)
+        except TimeoutError as error:
+            raise UpstreamError("timeout", f"{self._role} gave no answer within {CALL_SECONDS:g} s") from error
+
+    async def _tries(self, request: bytes) -> Answer:
+        for number, pause in enumerate(PAUSES_SECONDS):
             try:
-                return await self._try(request, fresh=pause != PAUSES_SECONDS[0])
+                return await self._try(request, fresh=number > 0)
             except UpstreamError:
                 if not self._budget.take():
                     raise
@@ -185,6 +202,7 @@ class Upstream:
             answer = await link.exchange(request)
             whole = answer.keep_alive
         except TimeoutError as error:
+            self._drop_kept()
             raise UpstreamError("timeout", f"{self._role} gave no answer within {ANSWER_SECONDS:g} s") from error
         finally:
             if whole:
@@ -201,6 +219,11 @@ class Upstream:
                 return link
             link.abort()
         return None
+
+    def _drop_kept(self) -> None:
+        for link in self._kept:
+            link.abort()
+        self._kept.clear()
 
     def _keep(self, link: Link) -> None:
         if len(self._kept) < KEEP_CONNECTIONS:
