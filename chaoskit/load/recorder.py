@@ -153,9 +153,14 @@ def _chain(error: BaseException) -> list[BaseException]:
     at: BaseException | None = error
     while at is not None and at not in chain:
         chain.append(at)
-        reason = getattr(at, "reason", None) or next((arg for arg in at.args if isinstance(arg, BaseException)), None)
-        at = at.__cause__ or at.__context__ or (reason if isinstance(reason, BaseException) else None)
+        at = at.__cause__ or at.__context__ or _wrapped(at)
     return chain[::-1]
+
+
+def _wrapped(error: BaseException) -> BaseException | None:
+    """geventhttpclient keeps the cause as `original`, urllib3 as `reason`, others among the arguments."""
+    candidates = (getattr(error, "original", None), getattr(error, "reason", None), *error.args)
+    return next((value for value in candidates if isinstance(value, BaseException)), None)
 
 
 class Pacing:

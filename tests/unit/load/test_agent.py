@@ -1,0 +1,259 @@
+"""Locust's agent as a real process, with locustfiles as people write them."""
+
+from __future__ import annotations
+
+import collections
+import textwrap
+import time
+from statistics import median
+
+import pytest
+
+from chaoskit.samples import Outcome, Stream
+
+USERS = """
+    from locust import FastHttpUser, HttpUser, constant, constant_throughput, task
+"""
+ONE_USER = (
+    USERS
+    + """
+    class Visitor(FastHttpUser):
+        wait_time = constant_throughput(20)
+        @task
+        def page(self):
+            self.client.get("/")
+"""
+)
+
+
+@pytest.fixture
+def agent(start, server, tmp_path):
+    def begin(source: str, **config):
+        file = tmp_path / "locustfile.py"
+        file.write_text(textwrap.dedent(source))
+        defaults = {"locustfile": str(file), "host": server.url, "users": 2, "spawn_rate": 100, "stop_after_s": 30}
+        return start("agent", **(defaults | config))
+
+    return begin
+
+
+def test_records_every_request(agent, server):
+    process = agent(ONE_USER)
+    process.wait_for(lambda line: line["sent"] >= 20)
+    last = process.stop()
+    assert process.wait() == 0
+    samples = process.samples()
+    assert len(samples) == last["sent"] == last["ok"] == len(server.requests)
+    assert {(s.stream, s.name, s.status, s.answerer) for s in samples} == {
+        (Stream.LOCUST, "GET /", 200, "pod-1|2|blue")
+    }
+    assert all(0 < s.intended <= s.sent < s.end < last["t"] for s in samples)
+    assert last["users"] == 0
+
+
+def test_a_failure_that_the_locustfile_finds_is_one(agent):
+    process = agent(
+        USERS
+        + """
+    class Visitor(FastHttpUser):
+        wait_time = constant(0.02)
+        @task
+        def refuse(self):
+            with self.client.get("/", name="refused", catch_response=True) as answer:
+                answer.failure("not what I asked for")
+    class Other(HttpUser):
+        wait_time = constant(0.02)
+        @task
+        def refuse(self):
+            with self.client.get("/", name="refused too", catch_response=True) as answer:
+                answer.failure("not what I asked for")
+    """
+    )
+    process.wait_for(lambda line: line["failed"] >= 10)
+    process.stop()
+    outcomes = {(s.name, s.outcome, s.status) for s in process.samples()}
+    assert outcomes == {
+        ("GET refused", Outcome.HTTP_ERROR, 200),
+        ("GET refused too", Outcome.HTTP_ERROR, 200),
+    }
+
+
+BOTH_CLIENTS = (
+    USERS
+    + """
+    class Fast(FastHttpUser):
+        wait_time = constant(0.02)
+        network_timeout = connection_timeout = 0.2
+        @task
+        def page(self):
+            self.client.get("/", name="fast")
+    class Requests(HttpUser):
+        wait_time = constant(0.02)
+        @task
+        def page(self):
+            self.client.get("/", name="requests", timeout=0.2)
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "outcome"),
+    [
+        ("off", Outcome.REFUSED),
+        ("reset", Outcome.RESET),
+        ("hang", Outcome.TIMEOUT),
+        ("error", Outcome.HTTP_ERROR),
+        ("garbage", Outcome.OTHER),
+    ],
+)
+def test_tells_how_a_request_failed(agent, server, behaviour, outcome):
+    if behaviour == "off":
+        server.off()
+    server.behaviour = behaviour
+    process = agent(BOTH_CLIENTS, users=4)
+    line = process.wait_for(lambda line: line["failed"] >= 12)
+    assert line["outcomes"][outcome.name.lower()] == line["failed"]
+    process.stop()
+    ended = collections.Counter((s.name, s.outcome) for s in process.samples())
+    assert set(ended) == {("GET fast", outcome), ("GET requests", outcome)}
+
+
+def test_a_paced_user_counts_from_when_its_task_was_due(agent, server):
+    server.behaviour, server.delay_s = "slow", 0.35
+    process = agent(ONE_USER.replace("20)", "10)"), users=1)
+    process.wait_for(lambda line: line["sent"] >= 4 and line["behind"] >= 5)
+    process.stop()
+    first, *later = process.samples()
+    assert first.intended == first.sent
+    # The next one is due 0.1 s after the one before it began, and that one takes 0.35 s.
+    assert median(s.sent - s.intended for s in later) == pytest.approx(0.25, abs=0.1)
+    assert median(s.latency for s in later) == pytest.approx(0.6, abs=0.15)
+    assert min(s.latency for s in later) > 0.55
+
+
+def test_what_the_locustfile_prints_does_not_disturb(agent):
+    process = agent(ONE_USER + '        print("hello")\n')
+    process.wait_for(lambda line: line["sent"] >= 10)
+    process.stop()
+    assert "hello" in process.log()
+
+
+def test_a_locustfile_may_define_arguments_listeners_and_a_shape(agent):
+    process = agent(
+        """
+    from locust import FastHttpUser, LoadTestShape, constant, events, task
+
+    @events.init_command_line_parser.add_listener
+    def _(parser):
+        parser.add_argument("--path", default="/from-an-argument")
+
+    @events.init.add_listener
+    def _(environment, **kwargs):
+        print("listened")
+
+    class Visitor(FastHttpUser):
+        wait_time = constant(0.05)
+        @task
+        def page(self):
+            self.client.get(self.environment.parsed_options.path)
+
+    class Three(LoadTestShape):
+        def tick(self):
+            return 3, 100
+    """
+    )
+    process.wait_for(lambda line: line["users"] == 3 and line["sent"] >= 5)
+    process.stop()
+    assert {s.name for s in process.samples()} == {"GET /from-an-argument"}
+    assert "listened" in process.log()
+
+
+def test_requests_do_not_wait_for_a_minute_unless_the_locustfile_says_so(agent):
+    process = agent(
+        USERS
+        + """
+    from locust import events
+    class Short(FastHttpUser):
+        wait_time = constant(0.05)
+        @task
+        def page(self): self.client.get("/")
+    class Long(Short):
+        network_timeout = 45
+    class Requests(HttpUser):
+        host = "http://127.0.0.1"
+        wait_time = constant(0.05)
+        @task
+        def page(self): self.client.get("/")
+    @events.test_start.add_listener
+    def _(environment, **kwargs):
+        print("fast", Short.network_timeout, Short.connection_timeout, Long.network_timeout, Long.connection_timeout)
+        print("requests", Requests(environment).client.request.keywords["timeout"])
+    """
+    )
+    process.wait_for(lambda line: line["sent"] > 0)
+    process.stop()
+    process.wait()
+    assert "fast 10.0 10.0 45 10.0" in process.log()
+    assert "requests 10.0" in process.log()
+
+
+@pytest.mark.parametrize(
+    ("source", "line", "why"),
+    [
+        ("import locust\n\nlocust.nothing_of_the_kind\n", 3, "AttributeError"),
+        ("import locust\nclass A(locust.User:\n    pass\n", 2, "SyntaxError"),
+        ("import no_such_module_anywhere\n", 1, "ModuleNotFoundError"),
+        ("import sys\nsys.exit('not today')\n", 2, "not today"),
+    ],
+)
+def test_says_where_a_locustfile_is_wrong(agent, tmp_path, source, line, why):
+    process = agent(source)
+    error = process.wait_for(lambda line: "error" in line)["error"]
+    assert error["where"] == f"{tmp_path / 'locustfile.py'}:{line}"
+    assert why in error["why"]
+    assert process.wait() == 2
+
+
+def test_says_that_a_locustfile_has_no_users(agent):
+    process = agent("import locust\n")
+    assert "no users" in process.wait_for(lambda line: "error" in line)["error"]["what"]
+    assert process.wait() == 2
+
+
+def test_users_that_do_not_let_go_do_not_hold_up_the_end(agent):
+    process = agent(
+        USERS
+        + """
+    import gevent
+    class Stubborn(FastHttpUser):
+        @task
+        def page(self):
+            self.client.get("/")
+            gevent.sleep(60)
+        def on_stop(self):
+            gevent.sleep(60)
+    """
+    )
+    process.wait_for(lambda line: line["sent"] >= 2)
+    told = time.monotonic()
+    process.stop()
+    assert process.wait() == 0
+    assert time.monotonic() - told < 2.5
+    assert len(process.samples()) == 2
+
+
+def test_ends_when_its_parent_is_gone(agent):
+    process = agent(ONE_USER)
+    process.wait_for(lambda line: line["sent"] >= 5)
+    process.popen.stdin.close()
+    last = process.wait_for(lambda line: bool(line.get("done")))
+    assert process.wait() == 0
+    assert len(process.samples()) == last["sent"]
+
+
+def test_its_recording_is_readable_after_a_kill(agent):
+    process = agent(ONE_USER)
+    process.wait_for(lambda line: line["sent"] >= 10)
+    process.popen.kill()
+    process.wait()
+    assert len(process.samples()) >= 10
