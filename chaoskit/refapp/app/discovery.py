@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import time
 from pathlib import Path
 
 from . import srv
 from .httpd import Request, Response
+from .names import by_system
 from .service import Service
 from .settings import ROLES
 
@@ -51,7 +51,7 @@ async def by_dns(name: str) -> dict[str, object]:
     result: dict[str, object] = {"addresses": [], "srv": []}
     try:
         async with asyncio.timeout(LOOKUP_SECONDS):
-            result["addresses"] = await _addresses(name)
+            result["addresses"] = sorted(await by_system(name, 0))
             result["srv"] = await _srv(name)
     except TimeoutError:
         result["error"] = f"no answer within {LOOKUP_SECONDS:g} s"
@@ -59,12 +59,6 @@ async def by_dns(name: str) -> dict[str, object]:
         result["error"] = str(error)
     result["seconds"] = round(time.perf_counter() - began, 6)
     return result
-
-
-async def _addresses(name: str) -> list[str]:
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(name, None, type=socket.SOCK_STREAM)
-    return sorted({str(answer[4][0]) for answer in answers})
 
 
 async def _srv(name: str) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 STALE_SECONDS = 60.0
@@ -29,14 +29,25 @@ class Found:
     at: float
 
 
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+"""Addresses of a host, for a port. Raises OSError."""
+
+
+async def by_system(host: str, port: int) -> list[str]:
+    """What the system's resolver says, in its order."""
+    answers = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
+
+
 class Name:
     """One host and port that is looked up again and again."""
 
-    def __init__(self, host: str, port: int, cache_seconds: float) -> None:
+    def __init__(self, host: str, port: int, cache_seconds: float, resolve: Resolve | None = None) -> None:
         self.host = host
         self.port = port
         self.failures = 0
         self._cache_seconds = cache_seconds
+        self._resolve = resolve or by_system
         self._found: Found | None = None
         self._lookup: asyncio.Task[Found] | None = None
         self._turn = 0
@@ -59,14 +70,12 @@ class Name:
         return await asyncio.shield(self._lookup)
 
     async def _look_up(self) -> Found:
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
-                answers = await loop.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+                addresses = await self._resolve(self.host, self.port)
         except (OSError, TimeoutError) as error:
             raise NotFoundError(f"no address for {self.host}: {error or 'DNS did not answer'}") from error
-        addresses = tuple(dict.fromkeys(str(answer[4][0]) for answer in answers))
-        return Found(addresses, self.port, time.monotonic())
+        return Found(tuple(addresses), self.port, time.monotonic())
 
     def _looked_up(self, lookup: asyncio.Task[Found]) -> None:
         self._lookup = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -75,7 +76,11 @@ class Orders:
     async def open(self) -> None:
         """Read the log; wait while another process has it. Raises OSError if it cannot be used."""
         folder = Path(self._service.settings.data)
-        log = await _locked(folder, self._recover)
+        try:
+            log = await _locked(folder, self._recover)
+        except PermissionError as error:
+            why = f"user {os.getuid()} may not write to {folder}: set fsGroup, or the folder's owner where it is stored"
+            raise PermissionError(error.errno, why) from error
         say("recovered", orders=len(self._in_order), log_bytes=log.size, torn_bytes=log.torn)
         self._log = log
         self._writer = asyncio.create_task(self._write_for_ever(log))
