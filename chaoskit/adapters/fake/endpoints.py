@@ -39,18 +39,33 @@ def _endpoint(pod: Raw, zones: Mapping[str, str], anyway: bool) -> Object:
     }
 
 
-def slice_of(service: Raw, metadata: Object, found: list[Object]) -> Object:
-    ports = [
-        {"name": p.get("name", ""), "port": p.get("targetPort", p["port"]), "protocol": p.get("protocol", "TCP")}
-        for p in service["spec"].get("ports") or ()
+def ports(service: Raw, pods: list[Object]) -> list[Object]:
+    """The ports of the slice; a target that is named is looked up in a pod's containers."""
+    named = {
+        port["name"]: port["containerPort"]
+        for pod in pods[:1]
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports") or ()
+        if "name" in port
+    }
+    return [
+        {
+            "name": port.get("name", ""),
+            "port": named.get(port.get("targetPort"), port.get("targetPort", port["port"])),
+            "protocol": port.get("protocol", "TCP"),
+        }
+        for port in service["spec"].get("ports") or ()
     ]
+
+
+def slice_of(metadata: Object) -> Object:
     return {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
         "metadata": metadata,
         "addressType": "IPv4",
-        "endpoints": found,
-        "ports": ports,
+        "endpoints": [],
+        "ports": [],
     }
 
 

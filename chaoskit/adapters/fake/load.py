@@ -354,7 +354,7 @@ class FakeLoad:
 
     def _sample(self, lane: _Lane, end: float, outcome: Outcome, answerer: str) -> Sample:
         late = 0.0 if lane.stream is Stream.LOCUST else min(self.late_s, lane.latency / 2)
-        name = self._plan.pulse_path if self._plan and lane.who == PULSE else "/"
+        name = "GET /" if lane.stream is Stream.LOCUST else PULSE
         status = STATUS_OF.get(outcome, 0)
         return Sample(lane.due, lane.due + late, end, status, outcome, lane.stream, name, answerer)
 

@@ -69,6 +69,8 @@ class Scheduler:
         if node["spec"].get("unschedulable") and not status.tolerates(spec, UNSCHEDULABLE_TAINT, "NoSchedule"):
             return "node(s) were unschedulable"
         for taint in node["spec"].get("taints") or ():
+            if taint["key"] == UNSCHEDULABLE_TAINT:
+                continue
             if taint["effect"] != "PreferNoSchedule" and not status.tolerates(spec, taint["key"], taint["effect"]):
                 return f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value', '')}}}"
         wanted = spec.get("nodeSelector") or {}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from chaoskit.adapters.kinds import KNOWN, Resource
 from chaoskit.model import GONE, SEEN, Raw
 
 Object: TypeAlias = dict[str, Any]
@@ -21,63 +21,13 @@ Key: TypeAlias = tuple[str, str]
 """Namespace (empty where the kind has none) and name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """How the API names a kind."""
-
-    name: str
-    group: str
-    version: str
-    plural: str
-    namespaced: bool = True
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-
-def _table() -> dict[str, Kind]:
-    rows = """
-        Pod                      -                         v1 pods                      yes
-        Node                     -                         v1 nodes                     no
-        Namespace                -                         v1 namespaces                no
-        Service                  -                         v1 services                  yes
-        ConfigMap                -                         v1 configmaps                yes
-        Secret                   -                         v1 secrets                   yes
-        Event                    -                         v1 events                    yes
-        ServiceAccount           -                         v1 serviceaccounts           yes
-        PersistentVolume         -                         v1 persistentvolumes         no
-        PersistentVolumeClaim    -                         v1 persistentvolumeclaims    yes
-        Deployment               apps                      v1 deployments               yes
-        ReplicaSet               apps                      v1 replicasets               yes
-        StatefulSet              apps                      v1 statefulsets              yes
-        DaemonSet                apps                      v1 daemonsets                yes
-        HorizontalPodAutoscaler  autoscaling               v2 horizontalpodautoscalers  yes
-        PodDisruptionBudget      policy                    v1 poddisruptionbudgets      yes
-        EndpointSlice            discovery.k8s.io          v1 endpointslices            yes
-        Lease                    coordination.k8s.io       v1 leases                    yes
-        NetworkPolicy            networking.k8s.io         v1 networkpolicies           yes
-        Role                     rbac.authorization.k8s.io v1 roles                     yes
-        RoleBinding              rbac.authorization.k8s.io v1 rolebindings              yes
-        StorageClass             storage.k8s.io            v1 storageclasses            no
-    """
-    found = {}
-    for row in rows.strip().splitlines():
-        name, group, version, plural, namespaced = row.split()
-        found[name.lower()] = Kind(name, group.strip("-"), version, plural, namespaced == "yes")
-    return found
-
-
-KINDS = _table()
-
-
 def kind_of(o: Raw) -> str:
     return str(o["kind"]).lower()
 
 
-def describe(kind: str) -> Kind:
-    """What is known of a kind; one that nobody declared is taken for a namespaced custom resource."""
-    return KINDS.get(kind) or Kind(kind.capitalize(), "", "v1", f"{kind}s")
+def describe(kind: str) -> Resource:
+    """What is known of a kind; one that is in no table is taken for a namespaced custom resource."""
+    return KNOWN.get(kind) or Resource(kind.capitalize(), "example.org", "v1", f"{kind}s", True)
 
 
 def merge(old: Any, patch: Any) -> Any:  # noqa: ANN401 - any JSON

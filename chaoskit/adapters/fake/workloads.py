@@ -23,6 +23,7 @@ LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Of which Kubernetes makes the random ends of names (apimachinery, util/rand)."""
 HASH_LABEL = "pod-template-hash"
 REVISION_LABEL = "controller-revision-hash"
+UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
 
 class Workloads:
@@ -48,6 +49,7 @@ class Workloads:
             "poddisruptionbudget": self._budget,
             "persistentvolumeclaim": self._claim,
             "namespace": self._namespace,
+            "node": self._node,
         }
         store.listeners.append(self._heard)
 
@@ -246,16 +248,22 @@ class Workloads:
         namespace, name = objects.namespace(service), objects.name(service)
         pods = [p for p in self._store.all("pod", namespace) if objects.selects(selector, objects.labels(p))]
         zones = {objects.name(n): objects.labels(n).get(objects.ZONE_LABEL, "") for n in self._store.all("node")}
-        found = endpoints.endpoints(service, pods, zones)
+        found = {"endpoints": endpoints.endpoints(service, pods, zones), "ports": endpoints.ports(service, pods)}
         piece = next(iter(self._store.owned(objects.uid(service), "endpointslice")), None)
         if piece is not None:
-            self._store.change(piece, {"endpoints": found})
+            self._store.change(piece, found)
             return
         metadata = _child(service, f"{name}-{self._random_end()}", {endpoints.SERVICE_LABEL: name})
-        self._store.create(endpoints.slice_of(service, metadata, found))
+        self._store.create({**endpoints.slice_of(metadata), **found})
 
     def _budget(self, budget: Object) -> None:
         self._store.change(budget, {"status": budgets.status(self._store, budget)})
+
+    def _node(self, node: Object) -> None:
+        """A cordoned node carries the taint that says so (the node lifecycle controller's doing)."""
+        others = [t for t in node["spec"].get("taints") or () if t["key"] != UNSCHEDULABLE_TAINT]
+        ours = [{"key": UNSCHEDULABLE_TAINT, "effect": "NoSchedule"}] if node["spec"].get("unschedulable") else []
+        self._store.change(node, {"spec": {"taints": [*others, *ours] or None}})
 
     def _claim(self, claim: Object) -> None:
         if claim.get("status", {}).get("phase") != "Bound":
