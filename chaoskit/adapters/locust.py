@@ -25,20 +25,12 @@ from chaoskit.ports import LoadPlan, Post
 from chaoskit.samples import Sample, SampleReader
 
 Inside = Callable[[Sequence[str]], list[str]]
-"""Wraps a command so that it runs inside the cluster's network."""
-
-SHOPPER = Path(__file__).parent.parent / "load" / "shopper.py"
-"""The built-in locustfile, for the reference app."""
+"""Wraps a command so that it runs inside the cluster's network; `list` leaves it in ours."""
 
 _START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 3.0
 _SILENT_S = 2.0
 """A process that has said nothing for eight statuses does not work any more."""
-
-
-def here(argv: Sequence[str]) -> list[str]:
-    """Runs a command in the network that chaoskit itself is in."""
-    return list(argv)
 
 
 def check_locustfile(path: Path) -> tuple[str, ...]:
@@ -178,7 +170,7 @@ class _Process:
 class LocustLoad:
     """Locust users and the pulse, inside the network that `inside` leads to."""
 
-    def __init__(self, inside: Inside = here) -> None:
+    def __init__(self, inside: Inside = list) -> None:
         self._inside = inside
         self._processes: dict[str, _Process] = {}
         self._readers: list[SampleReader] = []
@@ -220,7 +212,8 @@ class LocustLoad:
         if refused and process.who == "locust":
             raise _refusal({"error": refused}, "", log)
         why = f"{refused['where']}: {refused['why']}" if refused else _tail(log)
-        what = str(refused.get("what") or f"{process.who} did not start within {_START_WITHIN_S:.0f} s")
+        late = f"{process.who} did not start within {_START_WITHIN_S:.0f} s"
+        what = str(refused.get("what") or (f"{process.who} ended before it had begun" if settled else late))
         raise PortError(what, where=process.who, why=why)
 
     def _hear(self, process: _Process, said: Mapping[str, Any] | None) -> None:
