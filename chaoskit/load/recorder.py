@@ -32,7 +32,6 @@ from chaoskit.samples import Outcome, SampleWriter, Stream
 
 _CLOCK_WAS_SET_S = 0.002
 _DUE = "_chaoskit_due"
-_ANSWERER = ("x-served-by", "x-version", "x-color")
 
 
 Foreign: TypeAlias = Any
@@ -53,6 +52,8 @@ class LocustRecorder:
         self._writer = writer
         self._origin = origin_ns / 1e9
         self._nobody = writer.name("")
+        self._numbers: dict[tuple[str, str], int] = {}
+        self._answerers: dict[tuple[Foreign, ...], int] = {}
         self._events: list[tuple[Any, ...]] = []
         self._offset = time.time() - time.monotonic()
         self.outcomes = [0] * len(Outcome)
@@ -74,7 +75,7 @@ class LocustRecorder:
             due = user[0].__dict__.pop(_DUE, None) if user else None
             headers = response.headers if response is not None else None
             status = response.status_code if response is not None else 0
-            append((monotonic(), start_time, response_time, due, request_type, name, status, exception, headers))
+            append((monotonic(), start_time, response_time, due, (request_type, name), status, exception, headers))
 
         return on_request
 
@@ -90,27 +91,38 @@ class LocustRecorder:
         self._writer.flush()
 
     def _write(self, event: tuple[Any, ...], offset: float | None) -> None:
-        heard, start, took_ms, due, method, name, status, exception, headers = event
+        heard, start, took_ms, due, name, status, exception, headers = event
         took = (took_ms or 0.0) / 1e3
         sent = heard - took
-        if offset is not None and start:
-            # Counting back would be late where the user's code looked at the answer before it was reported.
-            sent = min(sent, start - offset)
-        intended = sent if due is None else min(due, sent)
+        if offset is not None and start and start - offset < sent:
+            # Counting back is late where the user's code looked at the answer before it was reported.
+            sent = start - offset
         outcome = Outcome.OK if exception is None else of_exception(exception, status or 0)
         self.outcomes[outcome] += 1
-        answerer = self._nobody if headers is None else self._writer.name(_answerer(headers))
         origin = self._origin
         self._writer.write(
-            intended - origin,
+            (sent if due is None or due > sent else due) - origin,
             sent - origin,
             sent + took - origin,
             status or 0,
             outcome,
             Stream.LOCUST,
-            self._writer.name(f"{method} {name}"),
-            answerer,
+            self._numbers.get(name) or self._number_of_name(name),
+            self._nobody if headers is None else self._number_of_answerer(headers),
         )
+
+    def _number_of_name(self, name: tuple[str, str]) -> int:
+        number = self._numbers[name] = self._writer.name(" ".join(name))
+        return number
+
+    def _number_of_answerer(self, headers: Foreign) -> int:
+        get = headers.get
+        told = (get("x-served-by"), get("x-version"), get("x-color"))
+        number = self._answerers.get(told)
+        if number is None:
+            text = "|".join(str(part or "") for part in told) if any(told) else ""
+            number = self._answerers[told] = self._writer.name(text)
+        return number
 
     @property
     def counts(self) -> Counts:
@@ -121,11 +133,6 @@ class LocustRecorder:
     def close(self) -> None:
         self.flush()
         self._writer.close()
-
-
-def _answerer(headers: Foreign) -> str:
-    parts = [str(headers.get(name) or "") for name in _ANSWERER]
-    return "|".join(parts) if any(parts) else ""
 
 
 def of_exception(error: BaseException, status: int) -> Outcome:
