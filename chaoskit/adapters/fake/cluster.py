@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from chaoskit import objects
 from chaoskit.adapters.fake import budgets, selectors, status
+from chaoskit.adapters.fake.chronicle import Chronicle
 from chaoskit.adapters.fake.clock import FakeClock
 from chaoskit.adapters.fake.faults import Fault, Trouble
 from chaoskit.adapters.fake.kubelets import Kubelets
@@ -60,9 +61,10 @@ class FakeCluster:
         self.trouble = Trouble(seed)
         self.acts: list[Acted] = []
         self._store = Store(clock.stamp, seed)
-        self._kubelets = Kubelets(clock, self._store, self.timings, seed)
+        chronicle = Chronicle(clock, self._store)
+        self._kubelets = Kubelets(clock, self._store, self.timings, seed, chronicle)
         self.network = Network(clock, self._store, self.timings, self._kubelets)
-        Scheduler(clock, self._store, self.timings, seed)
+        Scheduler(clock, self._store, self.timings, seed, chronicle)
         Workloads(clock, self._store, self.timings, seed, self._end)
         self._identity = (provider, context)
         self._denied: list[Right] = []

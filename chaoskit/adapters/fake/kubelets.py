@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from chaoskit import objects
+from chaoskit.adapters.fake.chronicle import Chronicle
 from chaoskit.adapters.fake.clock import FakeClock
 from chaoskit.adapters.fake.pace import Pace
 from chaoskit.adapters.fake.settings import NEVER, Behaviour, Timings
@@ -64,10 +65,11 @@ class Place:
 class Kubelets:
     """The kubelets of all nodes."""
 
-    def __init__(self, clock: FakeClock, store: Store, timings: Timings, seed: int) -> None:
+    def __init__(self, clock: FakeClock, store: Store, timings: Timings, seed: int, chronicle: Chronicle) -> None:
         self._clock = clock
         self._store = store
         self._timings = timings
+        self._chronicle = chronicle
         self._pace = Pace(clock, timings.jitter, f"kubelets {seed}")
         self._places: dict[str, Place] = {}
         self._off: dict[str, float] = {}
@@ -131,7 +133,9 @@ class Kubelets:
         why = self.behaviour(place.pod).image
         for process in place.processes.values():
             if why:
-                process.waiting = {"reason": why, "message": f'Back-off pulling image "{process.image}"'}
+                message = f'Back-off pulling image "{process.image}"'
+                process.waiting = {"reason": why, "message": message}
+                self._chronicle.write(place.pod, "Failed", message, warning=True)
             elif not process.runs:
                 self._start(uid, process)
         self._report(uid)
@@ -141,6 +145,7 @@ class Kubelets:
         place = self._places[uid]
         process.id = f"containerd://{zlib.crc32(uid.encode()):08x}{self._made:056x}"
         process.runs, process.waiting, process.began = True, None, self._clock.stamp()
+        self._chronicle.write(place.pod, "Started", f"Started container {process.name}")
         process.logs.append([f"{process.began} started"])
         behaviour = self.behaviour(place.pod)
         process.probed = behaviour.ready and not readiness_probe(place.pod, process.name)
@@ -209,6 +214,7 @@ class Kubelets:
             if delay > 0:
                 why = f"back-off {delay:.0f}s restarting failed container={process.name} pod={objects.name(pod)}"
                 process.waiting = {"reason": "CrashLoopBackOff", "message": why}
+                self._chronicle.write(pod, "BackOff", why, warning=True)
             self._pace.after(
                 self._timings.restart, lambda: self._clock.after(delay, lambda: self._restart(uid, process, this))
             )
@@ -240,6 +246,8 @@ class Kubelets:
         uid, place = objects.uid(pod), self._places[objects.uid(pod)]
         if place.node in self._off or not objects.terminating(pod):
             return
+        for process in place.processes.values():
+            self._chronicle.write(pod, "Killing", f"Stopping container {process.name}")
         grace = float(pod["metadata"].get("deletionGracePeriodSeconds", 30))
         takes = min(self._stop_s(pod), grace) if any(p.runs for p in place.processes.values()) else self._timings.kill
         self._pace.after(takes, lambda: self._finish(uid, 0 if takes < grace else 137))
@@ -304,7 +312,7 @@ class Kubelets:
         now = self._store.current(pod)
         if now is not None and self._off.get(objects.node_of(pod)) == since and not objects.terminating(now):
             self._store.change(
-                now, {"metadata": {"deletionTimestamp": self._clock.stamp(), "deletionGracePeriodSeconds": 30}}
+                now, {"metadata": {"deletionTimestamp": self._clock.stamp(30), "deletionGracePeriodSeconds": 30}}
             )
 
     def _return(self, name: str, since: float) -> None:

@@ -180,7 +180,8 @@ class FakeLoad:
         self._scripted.append(_Scripted(begin, end, outcome, tuple(streams)))
 
     def die(self, at: float, who: str = PULSE, why: str = "") -> None:
-        """One of the load's processes (`pulse`, `locust`) dies at a moment of the run."""
+        """One of the load's processes (`pulse`, `locust`) dies at a moment of the run; what it has under way is never
+        recorded."""
         self._clock.at(at, lambda: self._die(who, why or f"the {who} process died"))
 
     # ── the processes ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -219,6 +220,8 @@ class FakeLoad:
         if who in self._processes and not self._processes[who].over:
             self._make_up_to(self._clock.now())
             self._lost = self._lost or why
+            self._under_way = [entry for entry in self._under_way if _who(entry[2]) != who]
+            heapq.heapify(self._under_way)
             self._end(who, why)
 
     def _run_out(self) -> None:
@@ -271,7 +274,7 @@ class FakeLoad:
 
     def _make(self, lane: _Lane, now: float) -> Iterator[Sample]:
         index = 0
-        while lane.due < lane.until and lane.due + lane.latency <= now:
+        while lane.due + lane.latency <= min(now, lane.until):
             while index + 1 < len(self._states) and self._states[index + 1].at <= lane.due:
                 index += 1
             sample = self._request(lane, index)
@@ -360,7 +363,7 @@ class FakeLoad:
 
     def _take(self, sample: Sample) -> None:
         """A request has ended: it is counted, recorded, and handed out."""
-        process = self._processes[LOCUST if sample.stream is Stream.LOCUST else PULSE]
+        process = self._processes[_who(sample)]
         process.counts.take(sample.outcome)
         process.samples.append(sample)
         self._fresh.append(sample)
@@ -371,3 +374,7 @@ class FakeLoad:
         oldest = min(open_, default=self._clock.now())
         while len(self._states) > 1 and self._states[1].at <= oldest:
             self._states.pop(0)
+
+
+def _who(sample: Sample) -> str:
+    return LOCUST if sample.stream is Stream.LOCUST else PULSE

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from chaoskit import objects
 from chaoskit.adapters.fake import status
+from chaoskit.adapters.fake.chronicle import Chronicle
 from chaoskit.adapters.fake.clock import FakeClock
 from chaoskit.adapters.fake.pace import Pace
 from chaoskit.adapters.fake.settings import Timings
@@ -13,16 +14,18 @@ from chaoskit.adapters.fake.store import Object, Store
 from chaoskit.model import GONE, Raw
 from chaoskit.objects import ZONE_LABEL
 
+BY = "default-scheduler"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
 
 class Scheduler:
     """Places pods by schedulability, taints, node selectors and requested CPU; spreads the pods of one owner."""
 
-    def __init__(self, clock: FakeClock, store: Store, timings: Timings, seed: int) -> None:
+    def __init__(self, clock: FakeClock, store: Store, timings: Timings, seed: int, chronicle: Chronicle) -> None:
         self._clock = clock
         self._store = store
         self._timings = timings
+        self._chronicle = chronicle
         self._pace = Pace(clock, timings.jitter, f"scheduler {seed}")
         self._unplaced: dict[str, Raw] = {}
         store.listeners.append(self._heard)
@@ -53,11 +56,20 @@ class Scheduler:
         if fits:
             self._place(now, min(fits, key=self._preference(now)))
         else:
-            self._unplaced[objects.uid(now)] = now
-            self._store.change(now, {"status": {"conditions": [self._unschedulable(refusals)]}})
+            self._refuse(now, refusals)
+
+    def _refuse(self, pod: Raw, refusals: list[str]) -> None:
+        self._unplaced[objects.uid(pod)] = pod
+        why = self._unschedulable(refusals)
+        old: Raw = next((c for c in pod["status"].get("conditions") or () if c["type"] == "PodScheduled"), {})
+        if old.get("message") != why["message"]:
+            self._store.change(pod, {"status": {"conditions": [why]}})
+            self._chronicle.write(pod, "FailedScheduling", why["message"], by=BY, warning=True)
 
     def _place(self, pod: Raw, node: Raw) -> None:
         self._unplaced.pop(objects.uid(pod), None)
+        placed = f"Successfully assigned {objects.namespace(pod)}/{objects.name(pod)} to {objects.name(node)}"
+        self._chronicle.write(pod, "Scheduled", placed, by=BY)
         conditions = status.conditions(pod, {"PodScheduled": True}, self._clock.stamp())
         self._store.change(
             pod, {"spec": {"nodeName": objects.name(node)}, "status": {"phase": "Pending", "conditions": conditions}}

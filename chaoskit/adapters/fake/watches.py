@@ -47,6 +47,8 @@ class FakeWatching:
 
     def interrupt(self, until: float, kinds: Sequence[str] = ()) -> None:
         """The watch of some kinds (of all where none is named) breaks now, and is taken up again at `until`."""
+        if self._closed:
+            return
         broken = tuple(kind for kind in self._kinds if not kinds or kind in kinds)
         self._silent_until = max(self._silent_until, until)
         for kind in broken:

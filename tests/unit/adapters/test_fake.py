@@ -239,6 +239,27 @@ class TestWorkloads:
             cluster.get("configmap", "c", "default")
 
 
+class TestServices:
+    def test_each_gets_an_address_and_its_slice_the_ports_that_the_pods_name(self) -> None:
+        world = FakeWorld(1)
+        world.cluster.create(manifests.namespace(SHOP))
+        front = manifests.deployment("front", 1)
+        front["spec"]["template"]["spec"]["containers"][0]["ports"] = [{"name": "http", "containerPort": 8080}]
+        world.cluster.create(front, SHOP)
+        service = manifests.service("front", kind="LoadBalancer")
+        service["spec"]["ports"] = [{"name": "web", "port": 80, "targetPort": "http"}]
+        world.cluster.create(service, SHOP)
+        settled(world, lambda: bool(routed(world)))
+        (piece,) = world.cluster.there("endpointslice", SHOP)
+        assert piece["ports"] == [{"name": "web", "port": 8080, "protocol": "TCP"}]
+        assert piece["endpoints"][0]["zone"] == "zone1"
+        there = world.cluster.get("service", "front", SHOP)
+        (ingress,) = there["status"]["loadBalancer"]["ingress"]
+        for host in ("front", f"front.{SHOP}.svc", there["spec"]["clusterIP"], ingress["ip"]):
+            assert world.cluster.network.service_at(host) == (SHOP, "front")
+        assert world.cluster.network.service_at("elsewhere") is None
+
+
 class TestPods:
     def test_a_pod_runs_before_it_is_ready_and_is_ready_before_it_is_in_the_endpoints(self) -> None:
         world = FakeWorld(3)
@@ -391,6 +412,29 @@ class TestNodes:
         assert len(ready(world)) == 2
         assert "1 Insufficient cpu" in "".join(map(objects.trouble, pods(world)))
 
+    def test_taints_and_node_selectors_keep_pods_away(self) -> None:
+        world = FakeWorld(1)
+        world.cluster.create(manifests.namespace(SHOP))
+        taint = {"key": "only", "value": "db", "effect": "NoSchedule"}
+        world.cluster.patch("node", "node1", {"spec": {"taints": [taint]}})
+        picky = manifests.deployment("front", 2)
+        picky["spec"]["template"]["spec"]["nodeSelector"] = {objects.HOSTNAME_LABEL: "node1"}
+        world.cluster.create(picky, SHOP)
+        world.clock.advance(3)
+        why = "0/3 nodes are available: 2 node(s) didn't match Pod's node affinity/selector, "
+        why += "1 node(s) had untolerated taint {only: db}."
+        assert {objects.trouble(p) for p in pods(world)} == {f"Unschedulable: {why}"}
+        spec = {"tolerations": [{"key": "only", "operator": "Exists"}]}
+        world.cluster.patch("deployment", "front", {"spec": {"template": {"spec": spec}}}, SHOP)
+        settled(world, lambda: [objects.node_of(p) for p in ready(world)] == ["node1", "node1"])
+
+    def test_a_cordoned_node_carries_the_taint_as_long_as_it_is(self) -> None:
+        world = FakeWorld(1)
+        for unschedulable, effects in ((True, ["NoSchedule"]), (None, [])):
+            world.cluster.patch("node", "node1", {"spec": {"unschedulable": unschedulable}})
+            world.clock.advance(1)
+            assert [t["effect"] for t in world.cluster.get("node", "node1")["spec"].get("taints", ())] == effects
+
     def test_a_dead_nodes_pods_move_after_the_grace_and_their_patience(self) -> None:
         timings = Timings(node_grace=16, toleration=20)
         world = world_with_shop(timings=timings)
@@ -416,6 +460,27 @@ class TestNodes:
         settled(world, lambda: len(ready(world)) == 3)
         assert {objects.uid(p) for p in pods(world)} == before
         assert sum(map(objects.restarts, pods(world))) == 1
+
+
+class TestEvents:
+    def test_they_say_what_happened_to_a_pod(self) -> None:
+        world = world_with_shop(replicas=1)
+        pod = pods(world)[0]
+        world.cluster.delete("pod", objects.name(pod), SHOP)
+        world.clock.advance(10)
+        said = [e["reason"] for e in world.cluster.there("event", SHOP) if e["regarding"]["uid"] == objects.uid(pod)]
+        assert said == ["Scheduled", "Started", "Killing"]
+
+    def test_a_pod_that_cannot_be_placed_is_told_once_for_each_reason(self) -> None:
+        world = FakeWorld(1, nodes=())
+        world.cluster.create(manifests.namespace(SHOP))
+        world.cluster.create(manifests.deployment("front", 1), SHOP)
+        for _ in range(3):
+            world.clock.advance(1)
+            world.cluster.create({"kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": []}}, SHOP)
+            world.cluster.delete("pod", "x", SHOP, grace_s=0)
+        events_ = [e for e in world.cluster.there("event", SHOP) if e["regarding"]["name"].startswith("front")]
+        assert [(e["reason"], e["type"]) for e in events_] == [("FailedScheduling", "Warning")]
 
 
 class TestBudgets:
@@ -719,6 +784,18 @@ class TestLoad:
         locust = [h for h in statuses if h.who == "locust"]
         assert len(locust) == 13 - 1 and locust[-1].done and locust[-1].error
         assert len([h for h in statuses if h.who == "pulse"]) == 24
+
+    def test_nothing_is_recorded_after_its_end(self, tmp_path: Path) -> None:
+        for number in range(20):
+            world = world_with_shop(number)
+            world.load.start(plan(tmp_path / str(number)), 0, world.clock.post)
+            world.load.outage(world.clock.now() + 1, world.clock.now() + 9)
+            world.load.die(world.clock.now() + 2, "locust")
+            world.clock.advance(3 + 0.0013 * number)
+            world.load.stop()
+            told = len(world.load.recent())
+            done = [h for h in happenings(world, 2) if isinstance(h, LoadStatus) and h.done]
+            assert world.load.recent() == [] and sum(h.sent for h in done) == told
 
     def test_it_ends_by_itself_after_its_longest_time(self, tmp_path: Path) -> None:
         world = world_with_shop()
