@@ -18,7 +18,7 @@ from chaoskit.adapters import podexec
 from chaoskit.adapters.apiserver import APPLY_PATCH, LONG_READ_S, MERGE_PATCH, ApiServer, Call
 from chaoskit.adapters.kinds import KNOWN, Resource, in_discovery, of_manifest, segment
 from chaoskit.adapters.reflector import PAGE, PATIENCE, Patience, Reflector, Reflectors, complete
-from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, PortError
+from chaoskit.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, PortError
 from chaoskit.model import ClusterInfo, Raw, Right
 from chaoskit.ports import Post
 
@@ -63,13 +63,14 @@ class KubeCluster:
         signaller: Signaller | None = None,
         info: ClusterInfo | None = None,
         now: Callable[[], float] = time.monotonic,
+        patience: Patience = PATIENCE,
     ) -> KubeCluster:
         """A cluster that has answered once. Raises ClusterError, with the next command to type, if it does not.
 
         `now` stamps the events of watches: pass the run's clock.
         """
         client, name = kubeconfigs.connect(kubeconfig, context)
-        cluster = cls(ApiServer(client, name), signaller=signaller, info=info, now=now)
+        cluster = cls(ApiServer(client, name), signaller=signaller, info=info, now=now, patience=patience)
         try:
             cluster.version()
         except ForbiddenError as error:
@@ -231,7 +232,12 @@ class KubeCluster:
         self._api.body(replace(call, body={**body, **_options(uid, grace_s)}))
 
     def evict(self, name: str, namespace: str, *, uid: str, grace_s: int | None = None) -> None:
+        """The UID is looked at first: the API server takes an eviction from the disruption budget before it compares
+        the UID, and an eviction that then fails would use the budget up for two minutes (eviction.go)."""
         call = self._on_object("create", "POST", KNOWN["pod"], name, namespace, subresource="eviction")
+        found = str(self.get("pod", name, namespace)["metadata"]["uid"])
+        if found != uid:
+            raise ConflictError(f"cannot evict pod/{name} in {namespace}", why=f"it is another pod now ({found})")
         eviction = {
             "apiVersion": "policy/v1",
             "kind": "Eviction",

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from chaoskit.adapters.urls import is_loopback
 from chaoskit.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def _load_files(configuration: Configuration, files: Sequence[Path], context: st
             fix="kubectl config view",
         ) from None
     _plugin_answered(plain, name, configuration, logged, shown)
+    if is_loopback(configuration.host) and not _cluster_of(plain, name).get("proxy-url"):
+        configuration.proxy = None
     return name
 
 
@@ -143,14 +146,18 @@ def _chosen(plain: Mapping[str, Any], context: str | None, shown: str) -> str:
         near = difflib.get_close_matches(name, names, n=1)
         guess = f"did you mean {near[0]}?" if near else "kubectl config get-contexts"
         raise ClusterError(f"there is no context {name!r}", where=shown, why=there, fix=guess)
-    cluster = _entry(plain, "contexts", name).get("cluster")
-    if not _entry(plain, "clusters", cluster).get("server"):
+    if not _cluster_of(plain, name).get("server"):
+        cluster = _entry(plain, "contexts", name).get("cluster")
         raise ClusterError(
             f"context {name!r} names the cluster {cluster!r}, which has no server",
             where=shown,
             fix=f"kubectl config set-cluster {cluster} --server=https://HOST:PORT",
         )
     return name
+
+
+def _cluster_of(plain: Mapping[str, Any], context: str) -> Mapping[str, Any]:
+    return _entry(plain, "clusters", _entry(plain, "contexts", context).get("cluster"))
 
 
 def _plugin(plain: Mapping[str, Any], context: str) -> Mapping[str, Any]:

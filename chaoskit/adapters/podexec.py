@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import yaml
 
 from chaoskit.errors import ForbiddenError, NotFoundError, PortError, UnreachableError
 
@@ -22,7 +21,7 @@ _NOT_THERE = ("executable file not found", "no such file or directory", "not fou
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the command ended. `code` is None when it never ran, or when the connection ended before it did."""
+    """How the command ended. `code` is None when it never ran."""
 
     code: int | None
     output: str
@@ -79,16 +78,17 @@ def _run(configuration: Configuration, pod: str, namespace: str, container: str,
         )
         try:
             channels.run_forever(timeout=DEADLINE_S)
-            status = yaml.safe_load(channels.read_channel(_ERROR_CHANNEL) or "{}")
+            status = json.loads(channels.read_channel(_ERROR_CHANNEL) or "null")
             return _ended(status, channels.read_all())
         finally:
-            channels.close()
+            # `close` would leave the socket open once the other side has said goodbye.
+            channels.sock.shutdown()
 
 
 def _ended(status: object, output: str) -> Ended:
     """By the Status that the kubelet sends on the error channel when the command has ended."""
-    if not isinstance(status, dict) or not status:
-        return Ended(None, output, "the connection ended before the command did")
+    if not isinstance(status, dict):
+        raise ConnectionError("the connection ended before the command did")
     if status.get("status") == "Success":
         return Ended(0, output, "")
     causes = (status.get("details") or {}).get("causes") or ()
@@ -98,14 +98,28 @@ def _ended(status: object, output: str) -> Ended:
 
 
 def _refusal(what: str, namespace: str, error: Exception) -> PortError:
-    """The client reports a refused websocket as text only: `Handshake status 403 Forbidden …`."""
-    text = " ".join(str(getattr(error, "reason", None) or error).split())
-    said = text.partition("-+-+-")[0].strip()
-    if "status 403" in text or "status 401" in text:
+    """The client wraps a refused websocket in text; beneath it are the server's status code and its words."""
+    code, said = _handshake(error)
+    if code in (401, 403):
         fix = f"have it granted, then try kubectl auth can-i create pods --subresource=exec -n {namespace}"
-        return ForbiddenError(f"{what}: missing the right to create pods/exec", why=said, fix=fix)
-    if "status 404" in text:
+        return ForbiddenError(f"{what}: missing the right to create pods/exec in {namespace}", why=said, fix=fix)
+    if code == 404:
         return NotFoundError(what, why=said)
-    if "status 4" in text or "status 500" in text:
-        return PortError(what, why=said)
+    if code:
+        return PortError(what, why=f"HTTP {code}: {said}")
     return UnreachableError(what, why=said)
+
+
+def _handshake(error: Exception) -> tuple[int, str]:
+    """The HTTP status that refused the websocket, or 0, and what was said."""
+    from websocket import WebSocketBadStatusException
+
+    beneath = error.__context__
+    if not isinstance(beneath, WebSocketBadStatusException):
+        return 0, " ".join(str(beneath or error).split())
+    body = beneath.resp_body or b""
+    try:
+        said = json.loads(body).get("message", "")
+    except (ValueError, AttributeError):
+        said = body.decode("utf-8", "replace").strip()
+    return beneath.status_code, str(said)[:300]

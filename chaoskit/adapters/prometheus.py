@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from chaoskit.adapters.urls import shown_url
+from chaoskit.adapters.urls import is_loopback, shown_url
 from chaoskit.errors import PortError, UsageError
 from chaoskit.model import Answer, Series
 from chaoskit.units import duration
@@ -174,6 +174,8 @@ class _Direct:
     def _request(self, method: str, path: str, **what: Mapping[str, str]) -> requests.Response:
         # A session's own `verify` gives way to REQUESTS_CA_BUNDLE; the argument does not.
         settings: Any = {"timeout": self._timeouts, "verify": self._verify, **what}
+        if is_loopback(self._url):
+            settings["proxies"] = {"no_proxy": urlsplit(self._url).hostname}
         return self._session.request(method, f"{self._url}/{path}", **settings)
 
 

@@ -124,3 +124,9 @@ def test_files_are_merged_as_kubectl_does(served, write_kubeconfig, tmp_path, mo
     KubeCluster.connect(None, "here").close()
     with pytest.raises(ClusterError, match=r"(?s)context away does not answer"):
         KubeCluster.connect(None, "away")
+
+
+def test_a_cluster_on_this_machine_is_asked_without_a_proxy(served, write_kubeconfig, monkeypatch):
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    KubeCluster.connect(write_kubeconfig(served.url), None).close()

@@ -156,6 +156,13 @@ def test_where_post_is_refused_get_is_used(served, script, metrics):
     assert served.asked("GET", QUERY)[0].query["query"] == "up"
 
 
+def test_a_prometheus_on_this_machine_is_asked_without_a_proxy(served, script, metrics, monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    served.on("POST", QUERY, success(script, "vector", []))
+    assert metrics.trouble() == ""
+
+
 def test_a_password_in_the_url_is_sent_and_never_shown(served, script):
     served.on("POST", "/prom" + QUERY, script.reply(b"no", 401, {"Content-Type": "text/plain"}))
     metrics = PrometheusMetrics(served.url.replace("//", f"//me:{PASSWORD}%21@") + "/prom/")
