@@ -1,0 +1,134 @@
+"""How good the data is that a verdict rests on: lateness, what was not sent, the generator's CPU, gaps, clocks."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from chaoskit import conditions, evidence, units
+from chaoskit.contracts import Record
+from chaoskit.model import SEEN, Answer
+from chaoskit.objects import created_unix
+from chaoskit.report import wording
+from chaoskit.samples import Outcome
+
+BUSIEST = 0.9
+NOT_SENT_SHARE = 0.001
+LATE_PERIODS = 2
+LATE_SCRAPES = 2.5
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One measure of the data: what, how much, what would be fine, and whether it is (None: it is only told)."""
+
+    what: str
+    value: str
+    fine: str
+    good: bool | None
+
+    @property
+    def mark(self) -> str:
+        return {True: "✓", False: "✗", None: "·"}[self.good]
+
+
+def facts(record: Record) -> tuple[Fact, ...]:
+    return (
+        *_pulse(record),
+        *_generators(record),
+        *_watch(record),
+        *(_answer(record, name, answer) for name, answer in record.answers.items()),
+        *_clock(record),
+    )
+
+
+def _pulse(record: Record) -> Iterator[Fact]:
+    sent = [s for s in record.pulse if s.outcome is not Outcome.NOT_SENT]
+    if not record.pulse:
+        yield Fact("pulse", "recorded nothing", "", None)
+        return
+    limit = LATE_PERIODS * record.pulse_period_s
+    if sent:
+        late = [s.sent - s.intended for s in sent]
+        p50, p99, most = (units.show(conditions.percentile(late, share), "s") for share in (0.5, 0.99, 1.0))
+        good = conditions.percentile(late, 0.99) <= limit
+        yield Fact(
+            "lateness of the pulse",
+            f"median {p50}, p99 {p99}, longest {most}",
+            f"p99 at most {units.show(limit, 's')}",
+            good,
+        )
+    unsent = len(record.pulse) - len(sent)
+    share = unsent / len(record.pulse)
+    words = f"{unsent:,} of {len(record.pulse):,} requests ({units.show(share, '%')})"
+    yield Fact("not sent by the pulse", words, f"at most {units.show(NOT_SENT_SHARE, '%')}", share <= NOT_SENT_SHARE)
+
+
+def _generators(record: Record) -> Iterator[Fact]:
+    began, ended = record.phases.get("watched", (0.0, record.ended))
+    for who, named in (("locust", "CPU of Locust"), ("pulse", "CPU of the pulse")):
+        used = [
+            float(s.get("cpu", 0.0))
+            for s in record.statuses
+            if s.get("who") == who and began <= s.get("at", -1) <= ended
+        ]
+        if used:
+            median = conditions.percentile(used, 0.5)
+            words = f"median {units.show(median, '%')}, most {units.show(max(used), '%')} of a core"
+            yield Fact(named, words, f"median at most {units.show(BUSIEST, '%')} of a core", median <= BUSIEST)
+    users = [int(s.get("users", 0)) for s in record.statuses if s.get("who") == "locust"]
+    if users:
+        yield Fact("users of Locust", f"at most {wording.count(max(users), 'user')}", "", None)
+
+
+def _watch(record: Record) -> Iterator[Fact]:
+    found = evidence.gaps(record, 0.0, record.ended)
+    when = ", ".join(f"{e.kind} at {e.at:.2f} s" for e in found[:10])
+    value = f"{len(found)}: {when}" if found else "none"
+    yield Fact("breaks of the watch", value, "none", not found)
+    yield Fact(
+        "events of the watch",
+        f"{len(record.events):,}, late by at most {units.show(evidence.WATCH_LAG_S, 's')}",
+        "",
+        None,
+    )
+
+
+def _answer(record: Record, name: str, answer: Answer) -> Fact:
+    what = f"PromQL “{name}”"
+    fine = f"data, and no gap over {units.show(LATE_SCRAPES * record.scrape_interval_s, 's')}"
+    if answer.error or answer.warnings:
+        return Fact(what, wording.one_line(answer.error or "; ".join(answer.warnings)), fine, False)
+    times = sorted({t for s in answer.series for t, _ in s.points})
+    if not times:
+        return Fact(what, "no data", fine, False)
+    gap = max((b - a for a, b in itertools.pairwise(times)), default=0.0)
+    samples = wording.count(sum(len(s.points) for s in answer.series), "sample")
+    words = f"{samples} in {len(answer.series)} series, longest gap {units.show(gap, 's')}"
+    return Fact(what, words, fine, gap <= LATE_SCRAPES * record.scrape_interval_s)
+
+
+def _clock(record: Record) -> Iterator[Fact]:
+    yield Fact("scrape interval", units.show(record.scrape_interval_s, "s"), "", None)
+    behind = stamp_distances(record)
+    if behind:
+        words = f"arrival {units.show(min(behind), 's')} to {units.show(max(behind), 's')} after the creation stamp"
+        fine = "0 s to a little over 1 s: stamps are whole seconds"
+        yield Fact("clocks of cluster and runner", words, fine, -0.1 <= min(behind) <= 1.0)
+
+
+def stamp_distances(record: Record) -> Sequence[float]:
+    """Seconds from the API server's creation stamps to the arrivals of new objects. With clocks that agree they lie
+    between zero and one: stamps are cut to whole seconds."""
+    seen: set[str] = set()
+    found = []
+    for event in record.events:
+        meta = event.object.get("metadata") or {}
+        uid = str(meta.get("uid", ""))
+        if event.change == SEEN and not event.first and uid and uid not in seen and event.kind != "event":
+            created = created_unix(event.object)
+            if created is not None:
+                found.append(record.origin_unix + event.at - created)
+        seen.add(uid)
+    return found
