@@ -35,7 +35,6 @@ class Settings:
     port: int
     pod: str
     """POD_NAME, or the host's name, which in a pod is the pod's."""
-    node: str
     version: str
     colour: str
     back_url: str
@@ -71,7 +70,6 @@ def read(arguments: list[str], environment: Mapping[str, str] = os.environ) -> S
         host=env.text("HOST", "0.0.0.0"),  # noqa: S104 - a container serves on its pod's address
         port=int(env.number("PORT", 8080)),
         pod=env.text("POD_NAME", socket.gethostname()),
-        node=env.text("NODE_NAME", ""),
         version=env.text("VERSION", "1"),
         colour=env.text("COLOUR", "blue"),
         back_url=env.text("BACK_URL", "http://back:8080"),
