@@ -168,6 +168,7 @@ class FakeCluster:
 
     def gap(self, for_s: float = 0.0, kinds: Sequence[str] = ()) -> None:
         """Every watch (of these kinds, or of all) breaks now, and lists again after `for_s`."""
+        self._watches = [watching for watching in self._watches if not watching.closed]
         for watching in self._watches:
             watching.interrupt(self.clock.now() + for_s, kinds)
 
@@ -212,6 +213,11 @@ class FakeCluster:
             raise BudgetError("a disruption budget refuses it for now", where=what)
         if fault is Fault.ERROR:
             raise PortError("the API server answered 500", where=what)
+        if fault is Fault.AWAY:
+            self.away(self.trouble.away_s)
+            self._pass_time()
+        if fault is Fault.GAP:
+            self.gap(self.trouble.gap_s)
 
     def _log(self, verb: str, o: Raw, body: Raw | None = None) -> None:
         kind, name, namespace = _address(o)

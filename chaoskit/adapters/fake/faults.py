@@ -22,6 +22,10 @@ class Fault(enum.Enum):
     """429 to an eviction (BudgetError)."""
     ERROR = "error"
     """500 (PortError)."""
+    AWAY = "away"
+    """The API goes away for a while, with this call (UnreachableError) and those that follow."""
+    GAP = "gap"
+    """The call works, and every watch breaks for a while."""
 
 
 @dataclass(slots=True)
@@ -47,6 +51,8 @@ class Trouble:
         self._away: list[tuple[float, float]] = []
         self.chances: dict[Fault, float] = {}
         """How likely each fault is for a call that it can happen to."""
+        self.away_s = 5.0
+        self.gap_s = 1.0
 
     def next(self, fault: Fault, *, verb: str = "", kind: str = "", name: str = "", times: int = 1) -> None:
         """The next calls that fit (an empty text fits all) meet `fault`."""

@@ -72,7 +72,8 @@ class Kubelets:
         self._chronicle = chronicle
         self._pace = Pace(clock, timings.jitter, f"kubelets {seed}")
         self._places: dict[str, Place] = {}
-        self._off: dict[str, float] = {}
+        self._off: dict[str, int] = {}
+        """Nodes without power, and a number for each time that it went."""
         self._made = 0
         self.behaviours: list[tuple[Callable[[Raw], bool], Behaviour]] = []
         """Whose pods behave how; the last that fits counts."""
@@ -209,7 +210,9 @@ class Kubelets:
         pod = self._pod(uid)
         if pod is None or process.id != this or process.runs or self._places[uid].node in self._off:
             return
-        if not objects.terminating(pod) and _restarts(pod, process):
+        if objects.terminating(pod):
+            self._finish_early(uid)
+        elif _restarts(pod, process):
             delay = self._back_off(process)
             if delay > 0:
                 why = f"back-off {delay:.0f}s restarting failed container={process.name} pod={objects.name(pod)}"
@@ -260,6 +263,11 @@ class Kubelets:
             self._exit(uid, process, process.id, code)
         self._pace.after(self._timings.kill, lambda: self._store.remove(place.pod))
 
+    def _finish_early(self, uid: str) -> None:
+        """Nothing of the pod runs any more: its grace need not be waited for."""
+        if not any(p.runs for p in self._places[uid].processes.values()):
+            self._finish(uid, 0)
+
     def _clear(self, uid: str) -> None:
         """The object is gone: what still runs is killed, and its place is free."""
         place = self._places.get(uid)
@@ -274,30 +282,30 @@ class Kubelets:
 
     def power_off(self, node: str) -> None:
         """Everything on the node dies, and nothing of it answers any more."""
-        self._off.setdefault(node, self._clock.now())
+        self._made += 1
+        self._off[node] = this = self._made
         for place in self._on(node):
             for process in place.processes.values():
                 process.runs = process.serves = process.probed = False
         self._traffic()
-        since = self._off[node]
-        self._clock.after(self._timings.node_grace, lambda: self._lose(node, since))
+        self._clock.after(self._timings.node_grace, lambda: self._lose(node, this))
 
     def power_on(self, node: str) -> None:
-        since = self._off.get(node)
-        if since is not None:
-            self._pace.after(self._timings.node_start, lambda: self._return(node, since))
+        this = self._off.get(node)
+        if this is not None:
+            self._pace.after(self._timings.node_start, lambda: self._return(node, this))
 
-    def _lose(self, name: str, since: float) -> None:
+    def _lose(self, name: str, this: int) -> None:
         node = self._store.find("node", "", name)
-        if self._off.get(name) != since or node is None:
+        if self._off.get(name) != this or node is None:
             return
         taints = [{"key": UNREACHABLE_TAINT, "effect": effect} for effect in ("NoSchedule", "NoExecute")]
         self._store.change(node, {"status": {"conditions": self._node_conditions("Unknown")}})
         self._taint(node, taints)
         for place in self._on(name):
-            self._lose_pod(place.pod, since)
+            self._lose_pod(place.pod, this)
 
-    def _lose_pod(self, pod: Raw, since: float) -> None:
+    def _lose_pod(self, pod: Raw, this: int) -> None:
         now = self._store.current(pod)
         if now is None:
             return
@@ -305,19 +313,19 @@ class Kubelets:
         self._store.change(now, {"status": {"conditions": found}})
         waits = patience(now, UNREACHABLE_TAINT, self._timings.toleration)
         if waits != math.inf:
-            self._clock.after(waits, lambda: self._give_up(now, since))
+            self._clock.after(waits, lambda: self._give_up(now, this))
 
-    def _give_up(self, pod: Raw, since: float) -> None:
+    def _give_up(self, pod: Raw, this: int) -> None:
         """The pod's patience with its silent node is over: it is deleted, and stays so until the node tells its end."""
         now = self._store.current(pod)
-        if now is not None and self._off.get(objects.node_of(pod)) == since and not objects.terminating(now):
+        if now is not None and self._off.get(objects.node_of(pod)) == this and not objects.terminating(now):
             self._store.change(
                 now, {"metadata": {"deletionTimestamp": self._clock.stamp(30), "deletionGracePeriodSeconds": 30}}
             )
 
-    def _return(self, name: str, since: float) -> None:
+    def _return(self, name: str, this: int) -> None:
         node = self._store.find("node", "", name)
-        if self._off.get(name) != since or node is None:
+        if self._off.get(name) != this or node is None:
             return
         del self._off[name]
         self._store.change(node, {"status": {"conditions": self._node_conditions("True")}})

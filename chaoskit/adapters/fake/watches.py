@@ -25,7 +25,7 @@ class FakeWatching:
         self._lag_s = lag_s
         self._listed: dict[str, bool] = dict.fromkeys(self._kinds, False)
         self._known: dict[str, dict[str, Raw]] = {kind: {} for kind in self._kinds}
-        self._closed = False
+        self.closed = False
         self._silent_until = 0.0
         store.listeners.append(self._heard)
 
@@ -35,8 +35,8 @@ class FakeWatching:
         return self._clock.advance_until(lambda: all(self._listed.values()), timeout_s)
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self._store.listeners.remove(self._heard)
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -47,7 +47,7 @@ class FakeWatching:
 
     def interrupt(self, until: float, kinds: Sequence[str] = ()) -> None:
         """The watch of some kinds (of all where none is named) breaks now, and is taken up again at `until`."""
-        if self._closed:
+        if self.closed:
             return
         broken = tuple(kind for kind in self._kinds if not kinds or kind in kinds)
         self._silent_until = max(self._silent_until, until)
@@ -61,7 +61,7 @@ class FakeWatching:
         self._clock.at(moment, self._list_missing)
 
     def _list_missing(self) -> None:
-        if self._closed or self._clock.now() < self._silent_until:
+        if self.closed or self._clock.now() < self._silent_until:
             return
         for kind in self._kinds:
             if not self._listed[kind]:
@@ -89,7 +89,7 @@ class FakeWatching:
 
     def _deliver(self, change: str, kind: str, o: Raw, listing: dict[str, Raw]) -> None:
         """Hands the event on, unless the watch broke after it: then the next listing tells what is left of it."""
-        if self._closed or not self._listed[kind] or self._known[kind] is not listing:
+        if self.closed or not self._listed[kind] or self._known[kind] is not listing:
             return
         if change == GONE:
             listing.pop(objects.uid(o), None)

@@ -311,6 +311,15 @@ class TestPods:
         settled(world, lambda: objects.uid(pod) not in map(objects.uid, pods(world)))
         assert 5 <= world.clock.now() - ordered < 7
 
+    def test_a_pod_whose_process_dies_while_it_ends_goes_before_its_grace_is_over(self) -> None:
+        world = world_with_shop()
+        world.cluster.behave(f"{APP}=front", Behaviour(stop_s=NEVER))
+        pod, ordered = pods(world)[0], world.clock.now()
+        world.cluster.delete("pod", objects.name(pod), SHOP)
+        world.cluster.signal(pod, "front", "KILL")
+        settled(world, lambda: objects.uid(pod) not in map(objects.uid, pods(world)))
+        assert world.clock.now() - ordered < 2
+
     def test_deletion_without_grace_takes_the_object_at_once(self) -> None:
         world = world_with_shop()
         pod = pods(world)[0]
@@ -449,6 +458,13 @@ class TestNodes:
         world.cluster.power_on("node2")
         settled(world, lambda: objects.uid(lost) not in map(objects.uid, pods(world)))
         assert all(objects.condition(n, "Ready") for n in world.cluster.there("node"))
+
+    def test_power_that_goes_again_before_the_node_is_back_stays_away(self) -> None:
+        world = world_with_shop()
+        for power in (world.cluster.power_off, world.cluster.power_on, world.cluster.power_off):
+            power("node2")
+        world.clock.advance(60)
+        assert len(ready(world)) == 2
 
     def test_a_node_that_returns_soon_keeps_its_pods(self) -> None:
         world = world_with_shop(timings=Timings(node_grace=16))
@@ -609,6 +625,28 @@ class TestTrouble:
         assert not cluster.acts
         cluster.patch("node", "node1", {"spec": {"unschedulable": True}})
         assert len(cluster.acts) == 1
+
+    def test_a_refused_eviction(self) -> None:
+        world = world_with_shop()
+        pod = pods(world)[0]
+        world.cluster.trouble.next(Fault.BUDGET, verb="evict")
+        with pytest.raises(BudgetError):
+            world.cluster.evict(objects.name(pod), SHOP, uid=objects.uid(pod))
+        world.cluster.evict(objects.name(pod), SHOP, uid=objects.uid(pod))
+
+    def test_a_watch_can_break_and_the_api_go_away_with_a_call(self) -> None:
+        world = world_with_shop()
+        world.cluster.watch(["pod"], SHOP, world.clock.post)
+        happenings(world, 1)
+        world.cluster.trouble.next(Fault.GAP, verb="get")
+        world.cluster.get("node", "node1")
+        assert [e.change for e in events(world, 3)] == [GAP, SEEN, SEEN, SEEN]
+        world.cluster.trouble.next(Fault.AWAY, verb="get")
+        for _ in range(2):
+            with pytest.raises(UnreachableError, match="does not answer"):
+                world.cluster.get("node", "node1")
+        world.clock.advance(world.cluster.trouble.away_s)
+        world.cluster.get("node", "node1")
 
     def test_chances_are_met_about_as_often_as_they_say(self) -> None:
         cluster = FakeWorld(4).cluster
