@@ -8,6 +8,7 @@ failure of a request becomes an error of chaoskit. Nothing that carries a creden
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ LONGEST_RETRY_AFTER_S = 2.0
 _BODY_SHOWN = 300
 _ANSWERS_BY_500 = ("more than one PodDisruptionBudget", "failed to create typed patch object")
 """Said with status 500 although it is the request that is wrong (API server: eviction.go, structuredmerge.go)."""
+
+
+_READ_TIMEOUT = re.compile(r"Read timed out\. \(read timeout=([\d.]+)\)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +170,9 @@ class ApiServer:
             return Outcome(response.status, response.read(), headers.get("Content-Type", ""), _retry_after(headers))
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             return Outcome(error=error, sent=False)
-        except ApiException as error:  # How the client reports a TLS failure.
-            return Outcome(error=error, sent=False, final=True)
+        except ApiException as error:  # How the client reports a TLS failure, in the handshake or later.
+            untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error.reason)
+            return Outcome(error=error, sent=not untrusted, final=untrusted)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             return Outcome(error=error)
 
@@ -255,6 +260,8 @@ class ApiServer:
 def reason(error: BaseException | None) -> str:
     """The innermost cause of an error of the network, in a few words."""
     text = str(error)
+    if waited := _READ_TIMEOUT.search(text):
+        return f"no answer for {float(waited[1]):g} s"
     innermost = error
     while innermost is not None and (innermost.__cause__ or innermost.__context__):
         innermost = innermost.__cause__ or innermost.__context__

@@ -18,6 +18,7 @@ import yaml
 
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.kube import KubeCluster
+from chaoskit.adapters.prometheus import PrometheusMetrics
 from chaoskit.adapters.reflector import Patience
 from chaoskit.errors import BudgetError, ConflictError, ForbiddenError, NotFoundError, PortError
 from chaoskit.model import GAP, GONE, SEEN, Right
@@ -332,6 +333,27 @@ def test_an_image_without_kill_is_told(cluster, namespace):
         cluster.signal(pod, "nosuch", "TERM")
     with pytest.raises(NotFoundError, match='pods "nosuch" not found'):
         cluster.signal({"metadata": {"name": "nosuch", "namespace": namespace}}, "web", "TERM")
+
+
+def test_a_service_is_reached_through_the_api_server(cluster, namespace):
+    served = {"command": ["/usr/bin/python3", "-m", "http.server", "8000"], "workingDir": "/etc"}
+    ports = [{"port": 80, "targetPort": 8000}]
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"}}
+    cluster.apply({**service, "spec": {"selector": {"app": "web"}, "ports": ports}}, namespace)
+    cluster.apply(deployment(1, **served), namespace)
+    ready_pods(cluster, namespace, 1)
+    status, _, body = until("an answer", lambda: _page(cluster, namespace, "web:80", "hostname"))
+    assert status == 200
+    assert body.decode().strip().startswith("web-")
+    trouble = PrometheusMetrics.through(cluster, namespace, "web:80").trouble()
+    assert f"not the address of a Prometheus at service/web:80 in {namespace}" in trouble
+
+
+def _page(cluster, namespace, service, path):
+    try:
+        return cluster.through_service(namespace, service, path, {})
+    except PortError:
+        return None
 
 
 # Connections
