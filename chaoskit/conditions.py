@@ -1,7 +1,8 @@
 """Conditions such as `errors < 0.1%` or `p99 < 300ms`: a named value, a comparison, a limit. Pure.
 
 Names are the experiment's own metrics (PromQL) or one of the load's measures, which come from the recorded requests.
-The no-data rule lives here: a value that is missing or NaN never satisfies anything, and never violates it either.
+The no-data rule lives here: a value that is missing, NaN or infinite (a division by zero, a quantile beyond the last
+bucket) never satisfies anything, and never violates it either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from chaoskit.samples import Outcome, Sample, Stream
-from chaoskit.units import quantity
+from chaoskit.units import quantity, shown
 
 _PATTERN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(<=|>=|==|<|>)\s*(\S+(?:\s+\S+)?)\s*")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -36,8 +37,8 @@ class Condition:
     text: str
 
     def holds(self, value: float | None) -> bool | None:
-        """Whether it holds for a value; None for no value or NaN."""
-        if value is None or math.isnan(value):
+        """Whether it holds for a value; None for no value, NaN or an infinity."""
+        if value is None or not math.isfinite(value):
             return None
         return _COMPARE[self.op](value, self.limit)
 
@@ -48,7 +49,7 @@ class Condition:
         return self.limit - value if self.op.startswith("<") else value - self.limit
 
     def worst(self, values: Sequence[float]) -> float:
-        """The value that is furthest on the bad side. `values` must not be empty and hold no NaN."""
+        """The value that is furthest on the bad side. `values` must not be empty, and all be finite."""
         return min(values, key=self.margin)
 
 
@@ -56,7 +57,7 @@ def parse(text: object) -> Condition:
     """ValueError says how a condition is written."""
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"write a condition as NAME < LIMIT, as in errors < 0.1% or p99 < 300ms, not {text!r}")
+        raise ValueError(f"write a condition as NAME < LIMIT, as in errors < 0.1% or p99 < 300ms, not {shown(text)}")
     limit, unit = quantity(match[3])
     return Condition(match[1], match[2], limit, unit, f"{match[1]} {match[2]} {match[3]}")
 
@@ -80,7 +81,20 @@ def _rate(samples: Sequence[Sample], seconds: float) -> float | None:
 
 
 def _failures(samples: Sequence[Sample], _seconds: float) -> float | None:
-    return sum(not s.ok for s in samples) / len(samples) if samples else None
+    """Of those that were sent: one that was not is neither good nor bad."""
+    sent = [s for s in samples if s.outcome is not Outcome.NOT_SENT]
+    return sum(not s.ok for s in sent) / len(sent) if sent else None
+
+
+def undecidable(values: Sequence[float]) -> str:
+    """Why nothing can be concluded from these values of a query, or empty."""
+    if not values:
+        return "no data"
+    if any(math.isnan(v) for v in values):
+        return "NaN (a division of zero by zero?)"
+    if any(math.isinf(v) for v in values):
+        return "infinite (a division by zero, or a quantile beyond the last bucket?)"
+    return ""
 
 
 MEASURES: dict[str, tuple[str, str, Callable[[Sequence[Sample], float], float | None]]] = {

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Strict
 
 from chaoskit import units
 from chaoskit.model import Answer, ClusterInfo, Finding, Ref, Right, Target, WatchEvent
@@ -31,12 +31,14 @@ def _parse_ref(text: object) -> Ref:
         if kind in kinds and name:
             return Ref(kind, name)
         raise ValueError(f"{kind!r} is no kind that can be named here; use {', '.join(kinds)}")
-    raise ValueError(f"name an object as kind/name, as in deployment/front, not {text!r}")
+    raise ValueError(f"name an object as kind/name, as in deployment/front, not {units.shown(text)}")
 
 
 RefField = Annotated[Ref, BeforeValidator(_parse_ref), PlainSerializer(str, return_type=str)]
 Seconds = Annotated[float, BeforeValidator(units.duration), PlainSerializer(units.write_duration, return_type=str)]
 Share = Annotated[float, BeforeValidator(units.share), PlainSerializer(units.write_share, return_type=str)]
+Count = Annotated[int, Strict()]
+"""A whole number, written as one: neither `true` nor `"3"`."""
 Rate = Annotated[float, BeforeValidator(units.rate), PlainSerializer(units.write_rate, return_type=str)]
 
 

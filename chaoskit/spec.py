@@ -12,25 +12,37 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
 from chaoskit import yamlfile
 from chaoskit.actions import ACTIONS
 from chaoskit.checks import CHECKS
 from chaoskit.checks.metric import ConditionField, Metric
 from chaoskit.conditions import MEASURES, Condition
-from chaoskit.contracts import Action, Check, Part, Rate, Seconds, Share
+from chaoskit.contracts import Action, Check, Count, Part, Rate, Seconds, Share
 from chaoskit.errors import ExperimentError
+from chaoskit.units import shown, write_duration
 from chaoskit.yamlfile import Document, Path_
 
 REFAPP = "refapp"
 SHOPPER, NO_LOCUST = "shopper", "none"
 SHOPPER_FILE = Path(__file__).parent / "load" / "shopper.py"
-NAME = re.compile(r"[^\x00-\x1f\x7f/]{1,120}")
+LONGEST_NAME = 120
+MOST_PROBLEMS = 20
+"""So many are told at once; who has more has one cause for many of them."""
 VARIABLES = ("namespace", "window", "service")
+
+
+def _one_line(value: str) -> str:
+    if not 0 < len(value) <= LONGEST_NAME or not value.isprintable() or not value.strip():
+        raise ValueError(f"write one line of 1 to {LONGEST_NAME} characters")
+    return value
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class App(Part):
@@ -39,7 +51,7 @@ class App(Part):
     manifests: str = Field(REFAPP, description="refapp, or a file or folder of manifests, relative to this file")
     namespace: str = Field("", description="a namespace that is there already; then nothing is deployed")
     service: str = Field("front", description="the Service that users reach the app by")
-    port: int = Field(80, ge=1, le=65535, description="its port")
+    port: Count = Field(80, ge=1, le=65535, description="its port")
     url: str = Field("", description="the app's address, where the Service has none that the load can reach")
     ready_within: Seconds = Field(90.0, description="how long it may take to become ready")
 
@@ -62,7 +74,7 @@ class Load(Part):
     """Locust users, and the pulse beside them."""
 
     locustfile: str = Field(SHOPPER, description="shopper (built in), none, or a Locust file, relative to this file")
-    users: int = Field(20, ge=1, le=100_000)
+    users: Count = Field(20, ge=1, le=100_000)
     spawn_rate: Rate = Field(100.0, gt=0, description="users started a second")
     must_reach: Rate | None = Field(None, description="good answers a second in the steady state, else inconclusive")
     pulse: Pulse = Pulse()
@@ -81,7 +93,7 @@ class Safety(Part):
 
     at_most: Share = Field(0.5, description="share of a workload's pods that may be hit; one is always allowed")
     nodes_at_most: Share = Field(0.34, description="share of the nodes that may be hit; one is always allowed")
-    keep_ready: int = Field(0, ge=0, description="ready pods of the workload that must be left")
+    keep_ready: Count = Field(0, ge=0, description="ready pods of the workload that must be left")
     stop_if: tuple[ConditionField, ...] = Field((), description="stop and heal as soon as one of these holds")
 
 
@@ -141,7 +153,7 @@ StepFile: type[BaseModel] = create_model(
     __base__=Part,
     __doc__="One action, and how long its consequences are watched.",
     __validators__={"one": _exactly_one("action", ACTIONS)},
-    name=(str, Field(min_length=1, max_length=80)),
+    name=(Line, Field(description="what is done, in a few words")),
     watch=(Seconds, Field(30.0, gt=0, description="how long its consequences are watched")),
     **_optional(ACTIONS),
 )
@@ -157,7 +169,7 @@ ExpectationFile: type[BaseModel] = create_model(
 class ExperimentFile(Part):
     """An experiment of chaoskit."""
 
-    name: str = Field(description="one line that says what is expected")
+    name: Line = Field(description="one line that says what is expected")
     why: str = Field("", description="what it would cost if it were not so")
     labels: dict[str, str] = Field({}, description="free labels, as in tier: nightly")
     app: App = App()
@@ -169,13 +181,6 @@ class ExperimentFile(Part):
         min_length=1, description="what must follow; an experiment that expects nothing proves nothing"
     )
     safety: Safety = Safety()
-
-    @field_validator("name")
-    @classmethod
-    def _one_line(cls, value: str) -> str:
-        if not NAME.fullmatch(value):
-            raise ValueError("one line of 1 to 120 characters, without a slash")
-        return value
 
     @field_validator("metrics")
     @classmethod
@@ -252,7 +257,7 @@ def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]
         elif condition.name in MEASURES and experiment.load is None:
             yield f"{document.place(path)}: {condition.name!r} is a measure of the load, and this experiment has none"
     for name, query in experiment.metrics.items():
-        for variable in re.findall(r"\$\{?(\w+)", query):
+        for variable in re.findall(r"\$\{?([A-Za-z_]\w*)", query.replace("$$", "")):
             if variable not in VARIABLES:
                 hint = _did_you_mean(variable, VARIABLES)
                 yield f"{document.place(('metrics', name))}: ${variable} is not filled in{hint}"
@@ -278,13 +283,16 @@ def _did_you_mean(word: str, known: Sequence[str]) -> str:
 
 
 def _problems(document: Document, error: ValidationError) -> list[str]:
-    found = []
+    found: dict[str, None] = {}
     for problem in error.errors(include_url=False):
         path = _path_in_file(problem["loc"], document)
         if _is_echo(problem, path):
             continue
-        found.append(f"{document.place(path)}: {_words(problem, path)}")
-    return list(dict.fromkeys(found))
+        if len(found) == MOST_PROBLEMS:
+            found["… and more; correct these first"] = None
+            break
+        found[f"{document.place(path)}: {_words(problem, path)}"] = None
+    return list(found)
 
 
 def _is_echo(problem: Any, path: Path_) -> bool:  # noqa: ANN401 - pydantic's ErrorDetails
@@ -307,14 +315,15 @@ def _path_in_file(loc: tuple[int | str, ...], document: Document) -> Path_:
 def _words(problem: Any, path: Path_) -> str:  # noqa: ANN401 - pydantic's ErrorDetails
     kind, key = problem["type"], path[-1] if path else ""
     if kind == "extra_forbidden":
-        return f"unknown key {key!r}{_did_you_mean(str(key), _known_keys(path))}"
+        return f"unknown key {shown(key)}{_did_you_mean(str(key), _known_keys(path))}"
     if kind == "missing":
         return f"{key!r} is missing here"
     if kind == "too_short" and key in ("expect", "steps", "hold"):
         why = {"expect": "an experiment that expects nothing proves nothing", "steps": "nothing would happen"}
         return f"{key!r} is empty: {why.get(str(key), 'give at least one condition')}"
     if kind in ("model_type", "tuple_type", "dict_type"):
-        return f"{path[0]}: a {'list' if kind == 'tuple_type' else 'mapping'} is needed here, not {problem['input']!r}"
+        needed = "list" if kind == "tuple_type" else "mapping"
+        return f"{key}: a {needed} is needed here, not {shown(problem['input'])}"
     message = str(problem["msg"]).removeprefix("Value error, ")
     return f"{key}: {message[0].lower()}{message[1:]}" if key != "" else message
 
@@ -354,7 +363,7 @@ def to_data(experiment: Experiment) -> dict[str, Any]:
     if experiment.steady_state:
         data["steady_state"] = _dump(experiment.steady_state)
     data["steps"] = [
-        {"name": s.name, s.action.verb: _dump(s.action), "watch": _watch(s.watch_s)} for s in experiment.steps
+        {"name": s.name, s.action.verb: _dump(s.action), "watch": write_duration(s.watch_s)} for s in experiment.steps
     ]
     data["expect"] = [{check.kind: _dump(check)} for check in experiment.expect]
     data["safety"] = _dump(experiment.safety)
@@ -365,14 +374,21 @@ def _dump(part: Part) -> dict[str, Any]:
     return part.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-def _watch(seconds: float) -> str:
-    from chaoskit.units import write_duration
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that `yamlfile` would read as something else: its scalars are those of YAML 1.2."""
 
-    return write_duration(seconds)
+
+def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
+    misread = yamlfile.scalar(value) != value
+    style = "|" if "\n" in value else "'" if misread else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
+
+
+_Dumper.add_representer(str, _text)
 
 
 def dumps(experiment: Experiment) -> str:
-    return yaml.dump(to_data(experiment), sort_keys=False, allow_unicode=True, default_style=None)
+    return yaml.dump(to_data(experiment), Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=LONGEST_NAME)
 
 
 def schema() -> str:
@@ -385,6 +401,18 @@ def with_changes(experiment: Experiment, changes: Mapping[str, Any]) -> Experime
     """The experiment with parts overridden, as in {"load": {"users": 80}}; checked as a file would be."""
     data = to_data(experiment)
     for key, value in changes.items():
-        merged = {**data.get(key, {}), **value} if isinstance(value, Mapping) else value
-        data[key] = merged
-    return from_document(Document(f"{experiment.name} with changes", data), experiment.folder)
+        present = data.get(key)
+        data[key] = {**present, **value} if isinstance(present, dict) and isinstance(value, Mapping) else value
+    document = Document(f"{experiment.name} with changes", data, dict.fromkeys(_paths(data), (1, 1)))
+    return from_document(document, experiment.folder)
+
+
+def _paths(data: object, path: Path_ = ()) -> Iterable[Path_]:
+    """The path of each part of plain data."""
+    yield path
+    if isinstance(data, Mapping):
+        for key, part in data.items():
+            yield from _paths(part, (*path, str(key)))
+    elif isinstance(data, list):
+        for i, part in enumerate(data):
+            yield from _paths(part, (*path, i))

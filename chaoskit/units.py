@@ -7,55 +7,70 @@ from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_PART = re.compile(r"(\d+(?:\.\d+)?)(us|ms|s|m|h|d)")
-_NUMBER = re.compile(r"([+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)\s*(%|/s|us|ms|s|m|h|d|[KMGT]i?B?|B)?")
+_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(us|ms|s|m|h|d)")
+_SHARE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*%")
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*/\s*s")
+_NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*(%|/s|us|ms|s|m|h|d|[KMGT]i?B?|B)?")
 _BYTES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _LONGEST_S = 30 * 86400.0
+_FASTEST = 1e9
+_SHOWN = 60
+"""So many characters of a wrong text are repeated in a message."""
 
 
 def duration(text: object) -> float:
     """Seconds in `1m30s`, `250ms`, `0s`; also compound. ValueError says what would be right."""
     if isinstance(text, bool) or not isinstance(text, str):
-        raise ValueError(f"write a duration with its unit, as in 30s or 250ms, not {text!r}")
+        raise ValueError(f"write a duration with its unit, as in 30s or 250ms, not {shown(text)}")
     compact = text.strip()
     position, total = 0, 0.0
     while match := _PART.match(compact, position):
         total += float(match[1]) * SECONDS[match[2]]
         position = match.end()
     if position != len(compact) or not compact:
-        raise ValueError(f"{text!r} is no duration; write it as in 30s, 250ms or 1m30s (units: us, ms, s, m, h, d)")
+        raise ValueError(
+            f"{shown(text)} is no duration; write it as in 30s, 250ms or 1m30s (units: us, ms, s, m, h, d)"
+        )
     if total > _LONGEST_S:
-        raise ValueError(f"{text!r} is longer than 30 days")
+        raise ValueError(f"{shown(text)} is longer than 30 days")
     return total
 
 
 def share(text: object) -> float:
     """The fraction that `50%` means: 0 to 1."""
-    if isinstance(text, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%", text.strip())):
+    if isinstance(text, str) and (match := _SHARE.fullmatch(text.strip())):
         value = float(match[1]) / 100
         if value <= 1:
             return value
-        raise ValueError(f"{text!r} is more than all; at most 100%")
-    raise ValueError(f"write a share with a percent sign, as in 50%, not {text!r}")
+        raise ValueError(f"{shown(text)} is more than all; at most 100%")
+    raise ValueError(f"write a share with a percent sign, as in 50%, not {shown(text)}")
 
 
 def rate(text: object) -> float:
     """Requests a second in `200/s`."""
-    if isinstance(text, str) and (match := re.fullmatch(r"(\d+(?:\.\d+)?)\s*/\s*s", text.strip())):
-        return float(match[1])
-    raise ValueError(f"write a rate per second, as in 200/s, not {text!r}")
+    if isinstance(text, str) and (match := _RATE.fullmatch(text.strip())):
+        value = float(match[1])
+        if value <= _FASTEST:
+            return value
+        raise ValueError(f"{shown(text)} is more than a billion a second")
+    raise ValueError(f"write a rate per second, as in 200/s, not {shown(text)}")
 
 
 def quantity(text: str) -> tuple[float, str]:
     """A number and the unit it is reported in: `0.1%` is (0.001, '%'), `300ms` (0.3, 's'), `64Mi` (67108864, 'B')."""
     match = _NUMBER.fullmatch(text.strip())
     if not match:
-        raise ValueError(f"{text!r} is no number with a unit; write 5, 0.1%, 300ms, 200/s or 64Mi")
-    value, unit = float(match[1]), match[2] or ""
+        raise ValueError(f"{shown(text)} is no number with a unit; write 5, 0.1%, 300ms, 200/s or 64Mi")
+    value, base = _in_base_unit(float(match[1]), match[2] or "")
     if not math.isfinite(value):
-        raise ValueError(f"{text!r} is too large")
+        raise ValueError(f"{shown(text)} is too large")
+    return value, base
+
+
+def _in_base_unit(value: float, unit: str) -> tuple[float, str]:
     if unit == "%":
         return value / 100, "%"
     if unit in SECONDS:
@@ -67,20 +82,39 @@ def quantity(text: str) -> tuple[float, str]:
 
 
 def write_duration(seconds: float) -> str:
-    """The text that `duration` reads back as exactly `seconds` (whole microseconds)."""
+    """The text that `duration` reads back as exactly `seconds`, in the largest unit that makes it a whole number."""
     micros = round(seconds * 1e6)
-    for unit, size in (("s", 10**6), ("ms", 10**3)):
-        if micros % size == 0:
-            return f"{micros // size}{unit}"
-    return f"{micros}us"
+    for unit, size in (("s", 10**6), ("ms", 10**3), ("us", 1)):
+        text = f"{micros // size}{unit}"
+        if duration(text) == seconds:
+            return text
+    return f"{_digits(seconds)}s"
 
 
 def write_share(fraction: float) -> str:
-    return f"{fraction * 100:.10g}%"
+    """The text that `share` reads back as exactly `fraction`; the shortest of those near it."""
+    percent = fraction * 100
+    # Reading divides by 100, which may round: the number to write is the product or one of its neighbours.
+    for value in (float(f"{percent:.12g}"), percent, math.nextafter(percent, 0), math.nextafter(percent, 101)):
+        if value / 100 == fraction:
+            return f"{_digits(value)}%"
+    return f"{Decimal(fraction) * 100:f}%"
 
 
 def write_rate(per_second: float) -> str:
-    return f"{per_second:.10g}/s"
+    return f"{_digits(per_second)}/s"
+
+
+def _digits(value: float) -> str:
+    """The shortest decimal digits that mean exactly this number, without an exponent."""
+    text = f"{Decimal(repr(value)):f}"
+    return text.removesuffix(".0")
+
+
+def shown(value: object) -> str:
+    """A wrong value as a message repeats it: never longer than a line."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def show(value: float | None, unit: str, uncertainty: float | None = None) -> str:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from chaoskit.contracts import Action, Healed, Intent, RefField, Stage
+from chaoskit.contracts import Action, Count, Healed, Intent, RefField, Stage
 from chaoskit.errors import ConflictError, NotFoundError, UsageError
 from chaoskit.model import UNDO_ANNOTATION, Raw, Right, Target
 from chaoskit.objects import Objects, annotation, labels, name, node_of, uid
@@ -23,7 +23,7 @@ class CordonNode(Action):
     name: str = Field("", description="which node; where nothing is said, nodes that carry pods of `of`")
     of: RefField | None = Field(None, description="nodes that carry a pod of this workload")
     zone: str = Field("", description="only nodes of this zone")
-    count: int = Field(1, ge=1, description="how many nodes")
+    count: Count = Field(1, ge=1, description="how many nodes")
 
     def rights(self, namespace: str) -> Sequence[Right]:
         return (Right("get", "", "nodes"), Right("patch", "", "nodes"))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from chaoskit.actions.kill_pod import pods_as_targets
-from chaoskit.contracts import Action, RefField, Stage
+from chaoskit.contracts import Action, Count, RefField, Stage
 from chaoskit.model import Raw, Right, Target
 from chaoskit.objects import Objects, container_status
 
@@ -24,7 +24,7 @@ class KillContainer(Action):
     verb: ClassVar[str] = "kill_container"
 
     of: RefField = Field(description="whose pods: deployment/NAME, statefulset/NAME, service/NAME … or pod/NAME")
-    count: int = Field(1, ge=1, description="in how many pods")
+    count: Count = Field(1, ge=1, description="in how many pods")
     container: str = Field("", description="which container; the first where nothing is said")
     signal: Literal["KILL", "TERM", "INT", "QUIT", "ABRT", "SEGV"] = Field("KILL", description="what is sent")
 

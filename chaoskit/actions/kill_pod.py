@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, field_validator
+from pydantic import BeforeValidator, Field
 
 from chaoskit.contracts import Action, RefField, Seconds, Stage
 from chaoskit.errors import BudgetError, UsageError
 from chaoskit.model import Right, Target
 from chaoskit.objects import Objects, name, node_of, terminating, uid
-from chaoskit.units import share
+from chaoskit.units import share, shown
 
 BUDGET_RETRY_S = 0.5
 ACCEPT_WITHIN_S = 30.0
+ROUNDING = 1e-9
+"""57 % of 100 are 57, though 0.57 × 100 is a little less in binary."""
+
+
+def _how_many(value: object) -> object:
+    if isinstance(value, str):
+        share(value)
+    elif isinstance(value, bool) or not isinstance(value, int):
+        raise ValueError(f"write a number or a share, as in 2 or 50%, not {shown(value)}")
+    elif value < 1:
+        raise ValueError("at least 1")
+    return value
+
+
+HowMany = Annotated[int | str, BeforeValidator(_how_many)]
 
 
 class KillPod(Action):
@@ -24,18 +39,9 @@ class KillPod(Action):
     verb: ClassVar[str] = "kill_pod"
 
     of: RefField = Field(description="whose pods: deployment/NAME, statefulset/NAME, service/NAME … or pod/NAME")
-    count: int | str = Field(1, description="how many: a number, or a share as in 50%")
+    count: HowMany = Field(1, description="how many: a number, or a share as in 50%")
     mode: Literal["delete", "evict", "now"] = Field("delete", description="how they end")
     grace: Seconds | None = Field(None, description="time to shut down; the pod's own where nothing is said")
-
-    @field_validator("count")
-    @classmethod
-    def _count(cls, value: int | str) -> int | str:
-        if isinstance(value, str):
-            share(value)
-        elif value < 1:
-            raise ValueError("at least 1")
-        return value
 
     def rights(self, namespace: str) -> Sequence[Right]:
         if self.mode == "evict":
@@ -46,7 +52,7 @@ class KillPod(Action):
         return pods_as_targets(self.of, objects, namespace)
 
     def number(self, of: int) -> int:
-        return max(1, math.floor(share(self.count) * of)) if isinstance(self.count, str) else self.count
+        return max(1, math.floor(share(self.count) * of + ROUNDING)) if isinstance(self.count, str) else self.count
 
     def perform(self, stage: Stage) -> None:
         for target in stage.targets:

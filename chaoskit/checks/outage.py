@@ -10,7 +10,7 @@ from pydantic import Field
 
 from chaoskit import evidence, units
 from chaoskit.checks.judging import at_most, inconclusive, landed_or_why
-from chaoskit.contracts import Check, Record, Seconds
+from chaoskit.contracts import Check, Count, Record, Seconds
 from chaoskit.model import Evidence, Finding, Verdict
 from chaoskit.model import Outage as Stretch
 from chaoskit.samples import Stream
@@ -25,7 +25,7 @@ class Outage(Check):
 
     of: str = Field(description="the step")
     at_most: Seconds = Field(description="the longest stretch without a good answer")
-    lost: int | None = Field(None, ge=0, description="at most this many of the pulse's requests fail in all")
+    lost: Count | None = Field(None, ge=0, description="at most this many of the pulse's requests fail in all")
     connections: Literal["fresh", "kept"] = Field(
         "fresh", description="a new connection for each request, or one that is kept while it works"
     )

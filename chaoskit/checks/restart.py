@@ -10,7 +10,7 @@ from pydantic import Field
 
 from chaoskit import evidence, units
 from chaoskit.checks.judging import at_most, inconclusive, landed_or_why
-from chaoskit.contracts import Check, Record, Seconds
+from chaoskit.contracts import Check, Count, Record, Seconds
 from chaoskit.model import Evidence, Finding, Verdict
 
 
@@ -21,7 +21,7 @@ class Restart(Check):
 
     of: str = Field(description="the step")
     within: Seconds = Field(description="from the fault's acceptance until the pod is ready again")
-    times: int = Field(1, ge=1, description="the restart count may rise by at most this much")
+    times: Count = Field(1, ge=1, description="the restart count may rise by at most this much")
 
     def steps(self) -> Sequence[str]:
         return (self.of,)

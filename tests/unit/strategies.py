@@ -1,0 +1,158 @@
+"""Generated experiments: every action and every check, with values as people could write them."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from chaoskit import spec
+from chaoskit.actions.cordon_node import CordonNode
+from chaoskit.actions.drain_node import DrainNode
+from chaoskit.actions.kill_container import KillContainer
+from chaoskit.actions.kill_pod import KillPod
+from chaoskit.checks.metric import Metric
+from chaoskit.checks.outage import Outage
+from chaoskit.checks.recovery import Recovery
+from chaoskit.checks.restart import Restart
+from chaoskit.checks.steady_state import SteadyState
+from chaoskit.conditions import MEASURES
+from chaoskit.contracts import Action, Check
+
+LINES = st.text(st.characters(categories=("L", "N", "P", "S", "Zs"), max_codepoint=0x1F9FF), min_size=1, max_size=30)
+NAMES = LINES.filter(lambda text: text.isprintable() and bool(text.strip()))
+TEXTS = st.text(st.characters(categories=("L", "N", "P", "S", "Z"), include_characters="\n\t"), max_size=40)
+TRICKY = st.sampled_from(
+    ["", "on", "true", "1:30", "1e5", "08", ".5", "null", "~", "0x1f", "- a", "a: b", "#c", " x ", "'", "=", "<<"]
+)
+"""Texts that some YAML reads as something else."""
+WORDS = st.from_regex(r"[a-z]([-a-z0-9]{0,20}[a-z0-9])?", fullmatch=True)
+
+DURATIONS = st.one_of(
+    st.builds("{}{}".format, st.integers(1, 700), st.sampled_from(["us", "ms", "s", "m", "h"])),
+    st.builds("{}m{}s".format, st.integers(1, 59), st.integers(0, 59)),
+    st.builds("{}.{}s".format, st.integers(0, 99), st.from_regex(r"[0-9]{0,8}[1-9]", fullmatch=True)),
+)
+SHORT = st.builds("{}ms".format, st.integers(2, 10_000))
+SHARES = st.one_of(
+    st.builds("{}%".format, st.integers(0, 100)),
+    st.builds("{}.{}%".format, st.integers(0, 99), st.from_regex(r"[0-9]{1,16}", fullmatch=True)),
+)
+RATES = st.builds("{}.{}/s".format, st.integers(1, 10**9 - 1), st.from_regex(r"[0-9]{1,9}", fullmatch=True))
+WORKLOADS = st.builds("{}/{}".format, st.sampled_from(["deployment", "statefulset", "service", "pod"]), WORDS)
+LIMITS = st.one_of(
+    st.integers(0, 10**9).map(str),
+    SHARES,
+    st.builds("{}{}".format, st.integers(0, 10**6), st.sampled_from(["ms", "s", "/s", "Mi", "KB", "GiB", " %"])),
+    st.floats(0, 1e12).map(repr),
+)
+
+
+def _only(cls, **keys):
+    """Instances of a part with some of its keys given."""
+    return st.fixed_dictionaries({}, optional=keys).map(cls.model_validate)
+
+
+def _with(cls, needed, **keys):
+    return st.fixed_dictionaries(needed, optional=keys).map(cls.model_validate)
+
+
+ACTIONS: st.SearchStrategy[Action] = st.one_of(
+    _with(
+        KillPod,
+        {"of": WORKLOADS},
+        count=st.one_of(st.integers(1, 99), SHARES),
+        mode=st.sampled_from(["delete", "evict", "now"]),
+        grace=DURATIONS,
+    ),
+    _with(
+        KillContainer,
+        {"of": WORKLOADS},
+        count=st.integers(1, 99),
+        container=WORDS,
+        signal=st.sampled_from(["KILL", "TERM", "SEGV"]),
+    ),
+    _only(CordonNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9)),
+    _only(DrainNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9), within=DURATIONS),
+)
+
+
+@st.composite
+def conditions(draw, names):
+    op = draw(st.sampled_from(["<", "<=", ">", ">=", "=="]))
+    return f"{draw(names)} {op} {draw(LIMITS)}"
+
+
+@st.composite
+def checks(draw, steps, names) -> Check:
+    of = st.sampled_from(steps)
+    return draw(
+        st.one_of(
+            _with(Recovery, {"of": of, "within": DURATIONS}),
+            _with(Restart, {"of": of, "within": DURATIONS}, times=st.integers(1, 9)),
+            _with(
+                Outage,
+                {"of": of, "at_most": DURATIONS},
+                lost=st.integers(0, 99),
+                connections=st.sampled_from(["fresh", "kept"]),
+            ),
+            _with(Metric, {"holds": conditions(names)}, of=of, when=st.sampled_from(["always", "at the end"])),
+            st.just(SteadyState()),
+        )
+    )
+
+
+LOADS = st.one_of(
+    st.none(),
+    _only(
+        spec.Load,
+        locustfile=st.sampled_from(["shopper", "none", "load/mine.py"]),
+        users=st.integers(1, 100_000),
+        spawn_rate=RATES,
+        must_reach=RATES,
+        pulse=_only(spec.Pulse, path=st.sampled_from(["/", "/orders?x=1"]), period=SHORT, timeout=SHORT),
+    ),
+)
+
+
+@st.composite
+def experiments(draw) -> spec.Experiment:
+    """Valid experiments."""
+    load = draw(LOADS)
+    own = draw(st.lists(st.from_regex(r"m_[A-Za-z0-9_]{0,8}", fullmatch=True), unique=True, max_size=3))
+    queries = {name: draw(TEXTS.map(lambda t: t.replace("$", "")) | st.just('up{ns="$namespace"}')) for name in own}
+    known = [*own, *(MEASURES if load else ())]
+    names = st.sampled_from(known) if known else st.nothing()
+    steps = draw(st.lists(st.builds(spec.Step, NAMES, ACTIONS, DURATIONS.map(_seconds)), min_size=1, max_size=3))
+    steps = list({step.name: step for step in steps}.values())
+    steady = draw(st.none() | _steady(names)) if known else None
+    stop_if = draw(st.lists(conditions(names), max_size=2)) if known else []
+    return spec.Experiment(
+        name=draw(NAMES | TRICKY.filter(lambda t: bool(t.strip()))),
+        why=draw(TEXTS | TRICKY),
+        app=draw(_only(spec.App, manifests=TRICKY, namespace=WORDS, service=WORDS, port=st.integers(1, 65535))),
+        load=load,
+        metrics=queries,
+        steady_state=steady,
+        steps=tuple(steps),
+        expect=tuple(draw(st.lists(_checks([s.name for s in steps], names, known), min_size=1, max_size=4))),
+        safety=draw(_safety(stop_if)),
+        labels=draw(st.dictionaries(TRICKY | TEXTS, TRICKY | TEXTS, max_size=2)),
+    )
+
+
+def _seconds(text: str) -> float:
+    from chaoskit.units import duration
+
+    return duration(text)
+
+
+def _steady(names):
+    return _with(spec.Steady, {"hold": st.lists(conditions(names), min_size=1, max_size=3), "for": DURATIONS})
+
+
+def _safety(stop_if):
+    return _with(spec.Safety, {"stop_if": st.just(stop_if)}, at_most=SHARES, keep_ready=st.integers(0, 9))
+
+
+def _checks(steps, names, known):
+    found = checks(steps, names)
+    return found if known else found.filter(lambda check: not isinstance(check, Metric))
