@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, star
 from chaoskit.load.process import InputError
 from chaoskit.samples import Outcome, Stream
 
+_STREAMS = (Stream.FRESH, Stream.KEPT)
 _LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _LATENESS_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
 
@@ -22,24 +23,30 @@ class PulseMetrics:
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._experiment, self._run = experiment, run
-        self._requests = Counter(
+        requests = Counter(
             "chaoskit_pulse_requests", "Requests of the pulse.", ("stream", "outcome"), registry=self._registry
         )
-        self._latency = Histogram(
+        latency = Histogram(
             "chaoskit_pulse_latency_seconds",
             "From when a request of the pulse was due to its end.",
             ("stream",),
             registry=self._registry,
             buckets=_LATENCY_BUCKETS,
         )
+        up = Gauge("chaoskit_pulse_up", "Whether the last request was good.", ("stream",), registry=self._registry)
+        # All of them are there from the start, at zero, so that rate() sees the first failure too.
+        self._requests = {
+            (stream, outcome): requests.labels(stream.name.lower(), outcome.name.lower())
+            for stream in _STREAMS
+            for outcome in Outcome
+        }
+        self._latency = {stream: latency.labels(stream.name.lower()) for stream in _STREAMS}
+        self._up = {stream: up.labels(stream.name.lower()) for stream in _STREAMS}
         self._lateness = Histogram(
             "chaoskit_pulse_lateness_seconds",
             "From when a request of the pulse was due to its sending.",
             registry=self._registry,
             buckets=_LATENESS_BUCKETS,
-        )
-        self._up = Gauge(
-            "chaoskit_pulse_up", "Whether the last request was good.", ("stream",), registry=self._registry
         )
         self._load_requests = Counter(
             "chaoskit_load_requests", "Requests of the Locust users.", ("outcome",), registry=self._registry
@@ -65,13 +72,12 @@ class PulseMetrics:
             raise InputError("the metrics cannot be served", where=address, why=str(error)) from error
 
     def request(self, stream: Stream, outcome: Outcome, intended: float, sent: float, end: float) -> None:
-        name = stream.name.lower()
-        self._requests.labels(name, outcome.name.lower()).inc()
+        self._requests[stream, outcome].inc()
         if outcome is Outcome.NOT_SENT:
             return
-        self._latency.labels(name).observe(end - intended)
+        self._latency[stream].observe(end - intended)
         self._lateness.observe(sent - intended)
-        self._up.labels(name).set(1 if outcome is Outcome.OK else 0)
+        self._up[stream].set(1 if outcome is Outcome.OK else 0)
 
     def hear(self, told: Mapping[str, Any]) -> None:
         """What the run's side says: `{"phase", "step"}` or `{"load": {"users", "outcomes"}}`."""

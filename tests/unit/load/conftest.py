@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import queue
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import sys
@@ -16,6 +18,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from chaoskit.samples import Sample, read_samples
 
@@ -28,7 +34,8 @@ PATIENCE_S = 20.0
 class Server:
     """`behaviour`: ok, slow (answers after `delay_s`), hang (never answers), reset, error (503) or garbage."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.behaviour = "ok"
         self.delay_s = 0.0
         self.connections = 0
@@ -42,7 +49,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def on(self) -> None:
         self._server = self._run(self._listen())
@@ -72,7 +79,9 @@ class Server:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
 
     async def _listen(self) -> asyncio.Server:
-        server = await self._loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port, backlog=1024)
+        server = await self._loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", self.port, backlog=1024, ssl=self._tls
+        )
         self.port = server.sockets[0].getsockname()[1]
         return server
 
@@ -121,6 +130,36 @@ class _Connection(asyncio.Protocol):
             self._transport.write(HEAD % (status, len(BODY)) + BODY)
             if close:
                 self._transport.close()
+
+
+@pytest.fixture
+def tls_server(tmp_path) -> Iterator[Server]:
+    """One with a certificate that it made itself, as apps under test have."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    server = Server(context)
+    yield server
+    server.close()
+
+
+def self_signed(folder: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "shop")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(hours=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / "shop.pem"
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(private + certificate.public_bytes(Encoding.PEM))
+    return file
 
 
 @pytest.fixture

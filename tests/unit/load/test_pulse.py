@@ -56,6 +56,14 @@ def test_one_stream_connects_anew_each_time_and_the_other_keeps_its_connection(p
     assert fresh + 1 <= server.connections <= fresh + 3
 
 
+def test_speaks_tls_to_a_certificate_of_the_apps_own_making(pulse, tls_server):
+    process = pulse(url=tls_server.url, period_s=0.05)
+    process.wait_for(lambda line: line["ok"] >= 20)
+    process.stop()
+    ended = [s for s in process.samples() if s.outcome is not Outcome.NOT_SENT]
+    assert {(s.outcome, s.answerer) for s in ended} == {(Outcome.OK, "pod-1|2|blue")}
+
+
 def test_a_slow_service_does_not_slow_the_pulse(pulse, server):
     server.behaviour, server.delay_s = "slow", 0.1
     process = pulse()
