@@ -136,7 +136,7 @@ class KubeCluster:
                 return found
 
     def _page(self, resource: Resource, namespace: str, query: Mapping[str, str]) -> Raw:
-        within = f" in {namespace}" if namespace else ""
+        within = f" in {namespace}" if namespace and resource.namespaced else ""
         call = Call(
             f"list {resource.plural}{within}",
             "GET",
@@ -192,7 +192,7 @@ class KubeCluster:
     # Writing
 
     def create(self, manifest: Raw, namespace: str = "") -> Raw:
-        resource, name, within = self._placed(manifest, namespace)
+        resource, name, within = self._placed(manifest, namespace, name_key="generateName")
         call = Call(
             f"create {_shown(resource, name, within)}",
             "POST",
@@ -287,11 +287,11 @@ class KubeCluster:
                     return resource
         raise NotFoundError(f"the cluster knows no kind {kind!r}", fix="kubectl api-resources")
 
-    def _placed(self, manifest: Raw, namespace: str) -> tuple[Resource, str, str]:
-        """What a manifest is of, its name, and the namespace that it goes to."""
+    def _placed(self, manifest: Raw, namespace: str, *, name_key: str = "name") -> tuple[Resource, str, str]:
+        """What a manifest is of, its name, and the namespace that it goes to. `name_key` may stand in for the name."""
         metadata = manifest.get("metadata") or {}
         api_version, kind = str(manifest.get("apiVersion") or ""), str(manifest.get("kind") or "")
-        name = str(metadata.get("name") or "")
+        name = str(metadata.get("name") or metadata.get(name_key) or "")
         if not (api_version and kind and name):
             raise PortError(
                 f"a manifest lacks its {'apiVersion' if not api_version else 'kind' if not kind else 'metadata.name'}",

@@ -24,6 +24,8 @@ from chaoskit.errors import ClusterError
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, Configuration
 
+IN_CLUSTER = "in-cluster"
+"""The name of the context that a pod has without a kubeconfig: its service account."""
 CONNECTIONS = 32
 """Kept open at most: one for each kind watched, and some for calls. More are made and closed as needed."""
 _KEEP_ALIVE = (5, 3, 3)
@@ -39,7 +41,7 @@ def connect(kubeconfig: Path | None, context: str | None) -> tuple[ApiClient, st
 
     configuration = Configuration()
     files = _files(kubeconfig)
-    if kubeconfig is None and not any(f.exists() for f in files) and "KUBERNETES_SERVICE_HOST" in os.environ:
+    if kubeconfig is None and _in_pod(files, context):
         name = _load_in_cluster(configuration)
     else:
         name = _load_files(configuration, files, context)
@@ -58,6 +60,13 @@ def _files(kubeconfig: Path | None) -> Sequence[Path]:
     return named or (Path("~/.kube/config").expanduser(),)
 
 
+def _in_pod(files: Sequence[Path], context: str | None) -> bool:
+    """Whether to use the pod's own service account: asked for by name, or because there is no kubeconfig."""
+    if "KUBERNETES_SERVICE_HOST" not in os.environ:
+        return False
+    return context == IN_CLUSTER or (not context and not any(f.exists() for f in files))
+
+
 def _load_in_cluster(configuration: Configuration) -> str:
     from kubernetes import config
     from kubernetes.config.config_exception import ConfigException
@@ -72,7 +81,7 @@ def _load_in_cluster(configuration: Configuration) -> str:
             why=str(error),
             fix="set automountServiceAccountToken: true on the pod, or give a kubeconfig",
         ) from error
-    return "in-cluster"
+    return IN_CLUSTER
 
 
 def _load_files(configuration: Configuration, files: Sequence[Path], context: str | None) -> str:

@@ -114,8 +114,9 @@ class Reflector:
 
     @property
     def trouble(self) -> str:
-        """What is wrong at the moment, or empty."""
-        return str(self._trouble or "")
+        """What is wrong at the moment, in one line, or empty."""
+        trouble = self._trouble
+        return ": ".join(filter(None, (trouble.what, trouble.why))) if trouble else ""
 
     def close(self) -> None:
         """Returns at once; no event is delivered afterwards."""
@@ -178,9 +179,8 @@ class Reflector:
         listed: list[tuple[float, Raw]] = []
         token = ""
         while True:
-            page, at = self._page(token)
-            listed += [(at, item) for item in self._items(page)]
-            metadata = page.get("metadata") or {}
+            metadata, items, at = self._page(token)
+            listed += [(at, item) for item in items]
             token = str(metadata.get("continue") or "")
             if not token:
                 break
@@ -190,7 +190,8 @@ class Reflector:
             self._changed.notify_all()
         return str(metadata.get("resourceVersion") or "")
 
-    def _page(self, token: str) -> tuple[Mapping[str, Any], float]:
+    def _page(self, token: str) -> tuple[Mapping[str, Any], list[Raw], float]:
+        """One page: the list's metadata, its objects, and the moment of its arrival."""
         query = {"limit": str(PAGE)} | ({"continue": token} if token else {})
         call = self._call("list", query, LONG_READ_S)
         outcome = self._api.once(call)
@@ -200,12 +201,11 @@ class Reflector:
         if not outcome.ok:
             raise self._broke(call, outcome)
         try:
-            return json.loads(outcome.body), at
-        except ValueError as error:
-            raise _BrokenError(PortError(f"cannot {call.what}: the answer is not JSON")) from error
-
-    def _items(self, page: Mapping[str, Any]) -> Iterator[Raw]:
-        return complete(page.get("items") or (), self._resource)
+            page = json.loads(outcome.body)
+            items = list(complete(page["items"] or (), self._resource))
+            return dict(page["metadata"]), items, at
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _BrokenError(PortError(f"cannot {call.what}: the answer is no list of objects")) from error
 
     def _replace(self, listed: list[tuple[float, Raw]]) -> None:
         kind, now = self._resource.singular, self._now()
@@ -289,32 +289,33 @@ class Reflector:
     def _take(self, call: Call, at: float, line: bytes) -> str:
         """Delivers what a line says, and returns its version."""
         try:
-            event = json.loads(line)
-            kind, item = event["type"], event["object"]
-        except (ValueError, KeyError, TypeError) as error:
+            said = json.loads(line)
+            kind, item = said["type"], said["object"]
+            if kind == "ERROR":
+                raise self._error(call, item)
+            version = str(item["metadata"]["resourceVersion"])
+            event = None if kind == "BOOKMARK" else self._event(at, kind, item)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _BrokenError(PortError(f"cannot {call.what}: a line of the answer is no event")) from error
-        if kind == "ERROR":
-            self._error(call, line, item)
-        if kind != "BOOKMARK":
-            self._deliver([self._event(at, kind, item)])
-        return str(item["metadata"].get("resourceVersion") or "")
+        if event is not None:
+            self._deliver([event])
+        return version
 
     def _event(self, at: float, kind: str, item: dict[str, Any]) -> WatchEvent:
         item["metadata"].pop("managedFields", None)
-        uid = str(item["metadata"].get("uid", ""))
+        uid = str(item["metadata"]["uid"])
         if kind == "DELETED":
             self._known.pop(uid, None)
             return WatchEvent(at, GONE, self._resource.singular, item)
         self._known[uid] = item
         return WatchEvent(at, SEEN, self._resource.singular, item)
 
-    def _error(self, call: Call, line: bytes, status: Mapping[str, Any]) -> None:
+    def _error(self, call: Call, status: Mapping[str, Any]) -> _BrokenError | _ExpiredError:
         """An error in the stream: a Status with the code that the HTTP answer would have had."""
         code = int(status.get("code") or 500)
         if code == 410:
-            raise _ExpiredError
-        body = json.dumps(status).encode() if status.get("kind") == "Status" else line
-        raise self._broke(call, Outcome(code, body, retry_after_s=_seconds_asked(status)))
+            return _ExpiredError()
+        return self._broke(call, Outcome(code, json.dumps(status).encode(), retry_after_s=_seconds_asked(status)))
 
     def _broke(self, call: Call, outcome: Outcome) -> _BrokenError:
         trouble = self._api.refusal(call, outcome)
@@ -342,8 +343,10 @@ class Reflectors:
 
     @property
     def trouble(self) -> str:
-        """Why some kinds are not being watched at the moment; empty when all are."""
-        return "; ".join(sorted({r.trouble for r in self._reflectors if r.trouble}))
+        """Why some kinds are not being watched at the moment, in one line; empty when all are."""
+        troubles = [r.trouble for r in self._reflectors if r.trouble]
+        more = f" (and {len(troubles) - 1} more kinds)" if len(troubles) > 1 else ""
+        return f"{troubles[0]}{more}" if troubles else ""
 
     def close(self) -> None:
         """Ends it within a second. A thread that is just connecting ends when its own deadline is over, silently."""

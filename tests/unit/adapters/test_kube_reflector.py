@@ -307,3 +307,39 @@ def test_close_is_prompt_and_final(served, script, watch):
     stream.end()
     with pytest.raises(queue.Empty):
         watched.events.get(timeout=0.1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"not json",
+        b"[]",
+        b'"text"',
+        b'{"type":"ADDED"}',
+        b'{"type":"ADDED","object":{}}',
+        b'{"type":"ADDED","object":{"metadata":{"resourceVersion":"6"}}}',
+        b'{"type":"ERROR","object":7}',
+        b'{"type":"ERROR","object":{"code":500,"message":"unable to decode"}}',
+    ],
+)
+def test_a_line_that_is_no_event_is_a_gap_and_not_the_end(served, script, watch, line):
+    stream = script.stream()
+    served.on("GET", PODS, script.page([], "5"), stream, script.page([script.pod("a")], "9"), script.stream())
+    watched = watch()
+    stream.raw(line + b"\n")
+    assert watched.next(2) == [("gap", "", False), ("seen", "a", True)]
+
+
+@pytest.mark.parametrize("body", [b"<html>", [], {}, {"items": 7, "metadata": {}}, {"items": [7], "metadata": {}}])
+def test_a_listing_that_is_none_is_tried_again(served, script, watch, body):
+    served.on("GET", PODS, script.reply(body), script.page([script.pod("a")], "5"), script.stream())
+    assert watch().next(1) == [("seen", "a", True)]
+
+
+def test_trouble_with_many_kinds_is_one_line(served, api):
+    served.close()
+    reflectors = [Reflector(api, KNOWN[k], "shop", print, time.monotonic, QUICK) for k in ("pod", "service")]
+    watching = Reflectors(reflectors)
+    assert not watching.wait_synced(0.5)
+    assert watching.trouble.endswith("Connection refused (and 1 more kinds)")
+    watching.close()

@@ -203,6 +203,14 @@ def test_an_incomplete_manifest_says_what_it_lacks(cluster, missing):
         cluster.apply(manifest)
 
 
+def test_a_name_can_be_left_to_the_server_when_creating_but_not_when_applying(served, script, cluster):
+    served.on("POST", PODS, script.reply(script.pod("front-x7")))
+    manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"generateName": "front-"}}
+    assert cluster.create(manifest, "shop")["metadata"]["name"] == "front-x7"
+    with pytest.raises(PortError, match=r"lacks its metadata\.name"):
+        cluster.apply(manifest, "shop")
+
+
 def test_patch_removes_by_null_and_carries_the_uid(served, script, cluster):
     served.on("PATCH", POD, script.reply({"metadata": {}}))
     cluster.patch("pod", "front-1", {"metadata": {"annotations": {"a": None}}}, "shop", uid="u1")
