@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,8 @@ class Control:
 
     async def serve(self) -> None:
         with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind(str(self._path))
+            with _short(self._path) as path:
+                listener.bind(path)
             self._path.chmod(0o600)
             listener.listen(16)
             listener.setblocking(False)
@@ -102,12 +105,23 @@ async def _finish(result: Awaitable[None] | None) -> None:
         await result
 
 
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Another name for a path: those of unix sockets have at most 107 bytes (unix(7)), and home folders can be deep."""
+    folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
 def call(path: Path, request: Request, descriptors: tuple[int, ...] = ()) -> Request:
     """Ask the supervisor of a cluster; its refusals are raised as errors."""
     try:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.settimeout(CALL_DEADLINE_S)
-            connection.connect(str(path))
+            with _short(path) as short:
+                connection.connect(short)
             socket.send_fds(connection, [json.dumps(request).encode()], descriptors)
             answer: Request = json.loads(connection.makefile().readline() or "null") or {}
     except OSError as error:

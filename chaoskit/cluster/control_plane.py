@@ -113,7 +113,6 @@ def api_server(programs: Path, folder: Folder, profile: Profile) -> Server:
         "--allow-privileged",
         f"--default-not-ready-toleration-seconds={profile.not_ready_toleration}",
         f"--default-unreachable-toleration-seconds={profile.unreachable_toleration}",
-        "--profiling=false",
     )
     return Server("kube-apiserver", argv, {"GOGC": "50"})
 

@@ -7,6 +7,8 @@ cloud providers. Without any node the address is unreachable at once, instead of
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import threading
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
@@ -14,69 +16,76 @@ from typing import Any
 
 from chaoskit.cluster import network
 from chaoskit.cluster.api import Api, ApiError, Mirror, Object
+from chaoskit.cluster.processes import Processes
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 SERVICE_LABEL = "kubernetes.io/service-name"
-RESYNC_S = 1.0
+AGAIN_S = 0.5
+COLLECTIONS = {
+    "nodes": "/api/v1/nodes",
+    "services": "/api/v1/services",
+    "slices": "/apis/discovery.k8s.io/v1/endpointslices",
+}
 ADDRESSES = [str(address) for address in IPv4Network(network.BALANCER_NET).hosts()]
 
 
 class LoadBalancer:
     """Follows nodes, Services and endpoint slices, and sets addresses and routes."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, processes: Processes) -> None:
         self._api = api
-        self._seen: dict[str, dict[str, Object]] = {"nodes": {}, "services": {}, "slices": {}}
-        self._lock = threading.Lock()
-        self._news = threading.Event()
+        self._processes = processes
+        self._seen: dict[str, list[Object]] = {kind: [] for kind in COLLECTIONS}
+        self._news = asyncio.Event()
         self._routes: dict[str, tuple[str, ...]] = {}
 
-    def run(self, stop: threading.Event) -> None:
-        paths = {
-            "nodes": "/api/v1/nodes",
-            "services": "/api/v1/services",
-            "slices": "/apis/discovery.k8s.io/v1/endpointslices",
-        }
-        for kind, path in paths.items():
-            mirror = Mirror(self._api, path, lambda objects, kind=kind: self._note(kind, objects))  # type: ignore[misc]
-            threading.Thread(target=mirror.run, args=(stop,), daemon=True).start()
-        while not stop.is_set():
-            self._news.wait(RESYNC_S)
-            self._news.clear()
-            self._work()
+    async def run(self, stop: threading.Event) -> None:
+        loop = asyncio.get_running_loop()
+        for kind, path in COLLECTIONS.items():
 
-    def _note(self, kind: str, objects: Mapping[str, Object]) -> None:
-        with self._lock:
-            self._seen[kind] = dict(objects)
+            def tell(objects: Mapping[str, Object], kind: str = kind) -> None:
+                loop.call_soon_threadsafe(self._note, kind, list(objects.values()))
+
+            threading.Thread(target=Mirror(self._api, path, tell).run, args=(stop,), daemon=True).start()
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            await self._work()
+
+    def _note(self, kind: str, objects: list[Object]) -> None:
+        self._seen[kind] = objects
         self._news.set()
 
-    def _work(self) -> None:
-        with self._lock:
-            nodes, services, slices = (list(self._seen[kind].values()) for kind in ("nodes", "services", "slices"))
-        balanced = [service for service in services if is_balanced(service)]
-        for uid, address in missing_addresses(balanced).items():
-            self._assign(next(service for service in balanced if service["metadata"]["uid"] == uid), address)
-        self._set_routes(
-            {address: paths(service, nodes, slices) for service in balanced if (address := address_of(service))}
-        )
+    async def _work(self) -> None:
+        balanced = [service for service in self._seen["services"] if is_balanced(service)]
+        for service, address in missing_addresses(balanced):
+            await self._assign(service, address)
+        wanted = {
+            address: paths(service, self._seen["nodes"], self._seen["slices"])
+            for service in balanced
+            if (address := address_of(service))
+        }
+        await self._set_routes(wanted)
 
-    def _assign(self, service: Object, address: str) -> None:
-        """Ask again after a refusal: the next round sees the Service as it is then."""
+    async def _assign(self, service: Object, address: str) -> None:
         meta = service["metadata"]
         path = f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}/status"
         status = {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}}
         try:
-            self._api.merge(path, status)
-        except (ApiError, OSError):
-            self._news.set()
+            await asyncio.to_thread(self._api.merge, path, status)
+        except (ApiError, OSError, http.client.HTTPException):
+            # It is gone, or the server is busy: what is seen then decides.
+            asyncio.get_running_loop().call_later(AGAIN_S, self._news.set)
 
-    def _set_routes(self, wanted: Mapping[str, tuple[str, ...]]) -> None:
-        changed = {address: hops for address, hops in wanted.items() if self._routes.get(address) != hops}
-        gone = [address for address in self._routes if address not in wanted]
-        commands = [network.balancer_route(*item) for item in changed.items()]
-        commands += [f"route del {address}/32" for address in gone]
+    async def _set_routes(self, wanted: Mapping[str, tuple[str, ...]]) -> None:
+        commands = [
+            network.balancer_route(address, hops)
+            for address, hops in wanted.items()
+            if self._routes.get(address) != hops
+        ]
+        commands += [f"route del {address}/32" for address in self._routes if address not in wanted]
         if commands:
-            network.apply(commands)
+            await network.apply(self._processes, commands)
         self._routes = dict(wanted)
 
 
@@ -94,17 +103,14 @@ def address_of(service: Object) -> str:
     return str(ingress[0].get("ip", ""))
 
 
-def missing_addresses(services: Iterable[Object]) -> dict[str, str]:
-    """Free addresses for the Services that have none, oldest first, by UID."""
+def missing_addresses(services: Iterable[Object]) -> list[tuple[Object, str]]:
+    """The Services without an address, oldest first, each with a free one."""
     known = list(services)
     used = {address_of(service) for service in known}
     free = (address for address in ADDRESSES if address not in used)
-    waiting = sorted(
-        (service["metadata"]["creationTimestamp"], service["metadata"]["uid"])
-        for service in known
-        if not address_of(service)
-    )
-    return {uid: address for (_, uid), address in zip(waiting, free, strict=False)}
+    waiting = [service for service in known if not address_of(service)]
+    waiting.sort(key=lambda service: (service["metadata"]["creationTimestamp"], service["metadata"]["uid"]))
+    return list(zip(waiting, free, strict=False))
 
 
 def paths(service: Object, nodes: Iterable[Object], slices: Iterable[Object]) -> tuple[str, ...]:

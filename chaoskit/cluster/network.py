@@ -7,11 +7,10 @@ there is no uplink.
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from chaoskit.errors import ClusterError
+from chaoskit.cluster.processes import Processes
 
 GATEWAY = "10.89.0.1"
 CONTROL_NET = "10.89.0.0/24"
@@ -106,13 +105,10 @@ def balancer_route(address: str, gateways: Sequence[str]) -> str:
     return f"route replace {address}/32 {hops}"
 
 
-def apply(commands: Iterable[str], namespace_of: int | None = None) -> None:
+async def apply(processes: Processes, commands: Iterable[str], namespace_of: int | None = None) -> None:
     """Run `ip` commands here, or in the network namespace of a process."""
     enter = [] if namespace_of is None else ["nsenter", f"--net=/proc/{namespace_of}/ns/net"]
-    text = "".join(f"{command}\n" for command in commands)
-    done = subprocess.run([*enter, "ip", "-batch", "-"], input=text, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError("the cluster's network could not be set up", where="ip", why=done.stderr.strip())
+    await processes.run("ip", [*enter, "ip", "-batch", "-"], "".join(f"{command}\n" for command in commands))
 
 
 def set_kernel(settings: dict[str, str], proc_sys: Path = Path("/proc/sys")) -> None:

@@ -78,7 +78,7 @@ class Node:
         """Start the node; its kubelet registers a moment later."""
         if self.on:
             return
-        await asyncio.to_thread(self._prepare)
+        await self._prepare()
         read_end, go = os.pipe()
         os.set_inheritable(read_end, True)
         init = [
@@ -116,14 +116,14 @@ class Node:
         _ = self.holder
         self._site.cgroups.freeze(self.name, False)
 
-    def unplug(self) -> None:
+    async def unplug(self) -> None:
         """Pull the network cable; the node's processes go on."""
         _ = self.holder
-        network.apply([f"link set {network.veth(self.number)} down"])
+        await network.apply(self._processes, [f"link set {network.veth(self.number)} down"])
 
-    def plug(self) -> None:
+    async def plug(self) -> None:
         _ = self.holder
-        network.apply([f"link set {network.veth(self.number)} up"])
+        await network.apply(self._processes, [f"link set {network.veth(self.number)} up"])
 
     def kill_container(self, container: str, number: int = signal.SIGKILL) -> None:
         """Signal a container's first process from outside its PID namespace, where even SIGKILL is not ignored."""
@@ -138,11 +138,11 @@ class Node:
         with contextlib.suppress(ProcessLookupError):  # It ended on its own meanwhile: that is as dead as killed.
             os.kill(_seen_from_here(inside, container), number)
 
-    def _prepare(self) -> None:
+    async def _prepare(self) -> None:
         """Everything that the node finds when it wakes up."""
         for part in ("config", "cni", "kubelet", "root", "pods"):
             (self._folder / part).mkdir(parents=True, exist_ok=True)
-        images.take_over(self._site.toolset.template, self._folder / "containerd")
+        await images.take_over(self._processes, self._site.toolset.template, self._folder / "containerd")
         self._site.cgroups.make(self.name)
         self._write_keys()
         config = self._folder / "config"
@@ -154,8 +154,8 @@ class Node:
 
     async def _connect(self, holder: Process) -> None:
         await _namespace_made(holder)
-        await asyncio.to_thread(network.apply, network.wire(self.number, holder.pid))
-        await asyncio.to_thread(network.apply, network.node_side(self.number, self._site.count), holder.pid)
+        await network.apply(self._processes, network.wire(self.number, holder.pid))
+        await network.apply(self._processes, network.node_side(self.number, self._site.count), holder.pid)
 
     def _write_keys(self) -> None:
         config, issue = self._folder / "config", self._site.authority.issue

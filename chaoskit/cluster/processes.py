@@ -71,8 +71,17 @@ class Processes:
         self._known[pid] = process
         return process
 
-    def running(self) -> list[Process]:
-        return list(self._known.values())
+    async def run(self, name: str, argv: Sequence[str], text: str = "") -> None:
+        """Run a short command with `text` as its input; raises when it fails."""
+        memory = os.memfd_create(name)
+        try:
+            os.write(memory, text.encode())
+            os.lseek(memory, 0, os.SEEK_SET)
+            process = self.start(name, argv, stdin=memory)
+        finally:
+            os.close(memory)
+        if await process.ended:
+            raise process.failure()
 
     def _reap(self) -> None:
         while True:

@@ -118,7 +118,7 @@ class Supervisor:
 
     async def _start(self) -> None:
         folder, programs = self._folder, self._programs
-        network.apply(network.control_side(self._orders.nodes))
+        await network.apply(self._processes, network.control_side(self._orders.nodes))
         network.set_kernel(network.CONTROL_SETTINGS)
         self._reports.phase("network and keys")
         self._need(control_plane.etcd(programs, folder))
@@ -131,7 +131,7 @@ class Supervisor:
         self._need(monitoring.prometheus(programs, folder))
         self._need(monitoring.state_metrics(programs, folder))
         await asyncio.to_thread(addons.install, self._api)
-        self._follow(LoadBalancer(self._api).run)
+        self._spawn(LoadBalancer(self._api, self._processes).run(self._stop))
         self._follow(Volumes(self._api, folder.volumes).run)
         await asyncio.gather(*powered)
         await self._open_ports()
@@ -287,9 +287,9 @@ def _is_gone(connection: socket.socket) -> bool:
 
 def _end_all(cgroups: Cgroups) -> None:
     """Kill every other process of the PID namespace, and wait for the last one."""
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(-1, signal.SIGKILL)
     while True:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(-1, signal.SIGKILL)  # Each time: what was just being started is not hit by the first.
         cgroups.thaw_all()
         try:
             pid, _ = os.waitpid(-1, os.WNOHANG)
