@@ -55,7 +55,7 @@ def state_metrics(programs: Path, folder: Folder) -> Server:
     argv = (
         f"{programs}/state-metrics",
         f"--kubeconfig={folder.keys}/state-metrics.kubeconfig",
-        f"--listen=127.0.0.1:{network.STATE_METRICS_PORT}",
+        f"--listen-address=127.0.0.1:{network.STATE_METRICS_PORT}",
     )
     return Server("state-metrics", argv, {"GOGC": "50"})
 
