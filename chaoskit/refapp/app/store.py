@@ -25,6 +25,7 @@ LOCK_PAUSE_SECONDS = 0.05
 MOST_ORDERS = 500_000
 """All of them are kept in memory, about 0.4 kB each; beyond this many the store says that it is full."""
 MOST_LISTED = 1000
+_encoded = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 EARLY_WRITE_SECONDS = 1.0
 BATCHES = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 
@@ -199,7 +200,7 @@ def _refuse(waiting: Waiting, why: RequestError) -> None:
 
 def _canonical(order: dict[str, object]) -> bytes:
     """Two orders are the same if these bytes are."""
-    return json.dumps(order, sort_keys=True, separators=(",", ":")).encode()
+    return _encoded(order).encode()
 
 
 async def _locked(folder: Path, keep: Callable[[Record], None]) -> OrderLog:

@@ -18,7 +18,7 @@ def test_it_ends_with_zero(shop, number):
 
 
 def test_it_is_not_ready_at_once_and_serves_on(shop):
-    store = shop.start("store", DRAIN_SECONDS="1").started()
+    store = shop.start("store", DRAIN_SECONDS="600").started()
     kept = store.connect()
     kept.request("GET", "/orders")
     assert kept.getresponse().read()
@@ -33,7 +33,15 @@ def test_it_is_not_ready_at_once_and_serves_on(shop):
     answer.read()
     kept.close()
     assert store.get("/orders").status == 200
-    assert store.ended() == 0
+
+
+def test_it_ends_once_its_time_to_drain_is_over(shop):
+    store = shop.start("store", DRAIN_SECONDS="0.5").started()
+    store.signal(signal.SIGTERM)
+    ended = store.ended()
+    signalled, over = store.wait_for("signal")["time"], store.wait_for("ended")["time"]
+    assert ended == 0
+    assert over - signalled >= 0.5
 
 
 def test_what_was_begun_is_finished(shop):

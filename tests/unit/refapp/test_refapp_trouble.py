@@ -34,23 +34,37 @@ def test_abort_ends_by_a_signal(shop):
 
 def test_a_hung_pod_may_still_say_that_it_is_ready(shop):
     store = shop.start("store", REFAPP_DANGEROUS="1").started()
-    assert store.get("/hang?seconds=0.5").status == 202
-    began = time.monotonic()
+    assert store.get("/hang?seconds=600").status == 202
+    client = store.connect()
+    client.request("GET", "/orders")
+    while "refapp_requests_in_flight 1" not in store.get("/metrics").text:
+        pass
     assert store.get("/readyz").status == 200
-    assert time.monotonic() - began < 0.4
+    assert "refapp_requests_in_flight 1" in store.get("/metrics").text
+    client.close()
+
+
+def test_a_hang_ends_when_it_was_to(shop):
+    store = shop.start("store", REFAPP_DANGEROUS="1").started()
+    began = time.monotonic()
+    store.get("/hang?seconds=0.5")
     assert store.get("/orders").status == 200
-    assert time.monotonic() - began > 0.3
+    assert time.monotonic() - began >= 0.5
 
 
 def test_a_pod_that_hangs_altogether_answers_no_probe(shop):
     store = shop.start("store", REFAPP_DANGEROUS="1").started()
     store.get("/hang?seconds=600&what=all")
-    connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=0.5)
-    time.sleep(0.1)
-    with pytest.raises(TimeoutError):
-        connection.request("GET", "/livez")
-        connection.getresponse()
-    connection.close()
+    silent = False
+    while not silent:
+        connection = http.client.HTTPConnection("127.0.0.1", store.port, timeout=0.5)
+        try:
+            connection.request("GET", "/livez")
+            connection.getresponse().read()
+        except TimeoutError:
+            silent = True
+        finally:
+            connection.close()
     assert store.process.poll() is None
 
 
@@ -97,7 +111,7 @@ def test_a_back_that_says_nothing_is_given_up_in_time(shop):
         reply = front.get("/items")
         assert reply.status == 503
         assert reply.json["reason"] == "timeout"
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
 
 
 def test_a_back_that_talks_nonsense_is_an_error_and_no_crash(shop):
