@@ -10,6 +10,8 @@ from chaoskit.report.picture import STEPS_S, Axis
 from chaoskit.samples import Outcome, Sample, Stream
 
 MOST_BINS = 240
+ENOUGH = 60
+"""Requests in a bin, on average, from which percentiles are taken."""
 MOST_CELLS = 600
 """Cells of the pulse's strip: finer than the curves, for what it shows is short."""
 
@@ -25,17 +27,23 @@ class Bin:
     failed: int
     """Not answered well, or not sent."""
     latencies: tuple[float, ...]
+    covered: float
+    """Seconds of it in which the load ran: the first bin and the last are cut."""
 
     def a_second(self, number: int) -> float:
-        return number / self.width
+        return number / max(self.covered, self.width / 4)
 
     def percentile(self, share: float) -> float | None:
         return conditions.percentile(self.latencies, share) if self.latencies else None
 
 
-def width_for(axis: Axis) -> float:
-    """A round width that makes at most MOST_BINS bins, and no more than the eye can use."""
-    return float(next((s for s in STEPS_S if s >= 0.2 and axis.span / s <= MOST_BINS), axis.span / MOST_BINS))
+def width_for(axis: Axis, samples: Sequence[Sample] = ()) -> float:
+    """A round width that makes at most MOST_BINS bins. With samples: so wide that most bins hold enough of them for a
+    high percentile to be another number than the maximum, but no wider than a twentieth of the run."""
+    lasted = samples[-1].intended - samples[0].intended if samples else 0.0
+    least = lasted * ENOUGH / len(samples) if samples else 0.0
+    least = max(0.2, axis.span / MOST_BINS, min(least, axis.span / 20))
+    return float(next((s for s in STEPS_S if s >= least), least))
 
 
 def binned(samples: Sequence[Sample], width: float) -> tuple[Bin, ...]:
@@ -45,13 +53,15 @@ def binned(samples: Sequence[Sample], width: float) -> tuple[Bin, ...]:
     groups: dict[int, list[Sample]] = {}
     for sample in samples:
         groups.setdefault(int(sample.intended // width), []).append(sample)
-    return tuple(_bin(n * width, width, groups.get(n, [])) for n in range(min(groups), max(groups) + 1))
+    first, last = min(s.intended for s in samples), max(s.intended for s in samples)
+    return tuple(_bin(n, width, groups.get(n, []), first, last) for n in range(min(groups), max(groups) + 1))
 
 
-def _bin(began: float, width: float, samples: Sequence[Sample]) -> Bin:
+def _bin(n: int, width: float, samples: Sequence[Sample], first: float, last: float) -> Bin:
     ok = sum(s.ok for s in samples)
     latencies = tuple(s.latency for s in samples if s.outcome is not Outcome.NOT_SENT)
-    return Bin(began, width, len(samples), ok, len(samples) - ok, latencies)
+    covered = min((n + 1) * width, last) - max(n * width, first)
+    return Bin(n * width, width, len(samples), ok, len(samples) - ok, latencies, covered)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chaoskit import units
 from chaoskit.contracts import Record
-from chaoskit.report import bins, picture, timeline, wording
+from chaoskit.report import bins, picture, wording
 from chaoskit.report.picture import Axis, Chart, Level, Row
 from chaoskit.samples import Outcome, Sample, Stream
 
@@ -91,7 +91,7 @@ def _row(axis: Axis, stream: Stream, outcome: str, found: Sequence[Sample]) -> R
     width = bins.width_for(axis)
     counted = [(b.began + b.width / 2, b.a_second(b.failed)) for b in _padded(found, width)]
     scale = picture.linear([n for _, n in counted])
-    points = picture.polyline(axis, scale, timeline.grounded(timeline.coarse(counted)))
+    points = picture.polyline(axis, scale, picture.grounded(picture.coarse(counted)))
     title = f"{SENDERS[stream]}: {outcome}, failures a second"
     curve = picture.Curve(points, "failed", title, filled=True)
     level = Level(scale.y(scale.high), units.show(scale.high, "/s"))
@@ -103,8 +103,8 @@ def _padded(found: Sequence[Sample], width: float) -> Iterable[bins.Bin]:
     counted = bins.binned(found, width)
     if not counted:
         return ()
-    empty = bins.Bin(counted[0].began - width, width, 0, 0, 0, ())
-    return (empty, *counted, bins.Bin(counted[-1].began + width, width, 0, 0, 0, ()))
+    empty = bins.Bin(counted[0].began - width, width, 0, 0, 0, (), width)
+    return (empty, *counted, bins.Bin(counted[-1].began + width, width, 0, 0, 0, (), width))
 
 
 def _by_second(groups: Sequence[Sequence[Sample]]) -> list[tuple[int, tuple[int, ...]]]:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from chaoskit import units
 from chaoskit.report import wording
 
 STEPS_S = (
@@ -36,6 +37,12 @@ STEPS_S = (
     14400,
     86400,
 )
+MOST_POINTS = 240
+"""Points of a curve: more than this many cannot be told apart on a page."""
+CLOSEST = 8.0
+"""Percent of a row's height that the lines of two levels must be apart."""
+FAR_RIGHT = 70.0
+"""Percent of the width from which on a text is written to the left of its mark."""
 NARROWEST = 0.15
 """Percent of the width below which a box could not be seen."""
 
@@ -98,10 +105,8 @@ class Mark:
     text: str = ""
     room: float = 0.0
     css: str = ""
-
-    @property
-    def leftwards(self) -> bool:
-        return self.x > 70
+    leftwards: bool = False
+    """The text stands left of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,14 +191,17 @@ def box(
     return Box(min(x, 100 - NARROWEST), width, css, title, text, top, height)
 
 
+def stay(axis: Axis, began: float, ended: float, css: str, what: str, text: str = "") -> Box:
+    """A box whose title says what it is, from when until when."""
+    return box(axis, began, ended, css, f"{what}: {stretch(began, ended)}", text)
+
+
 def with_room(marks: Iterable[Mark]) -> tuple[Mark, ...]:
     """Gives each text the place up to its neighbour; what stands far right is written to its left."""
-    ordered = sorted(marks, key=lambda m: m.x)
+    ordered = sorted((replace(m, leftwards=m.leftwards or m.x > FAR_RIGHT) for m in marks), key=lambda m: m.x)
     edges = [0.0, *(m.x for m in ordered), 100.0]
-    return tuple(
-        Mark(m.x, m.sign, m.title, m.text, round(m.x - edges[i] if m.leftwards else edges[i + 2] - m.x, 2), m.css)
-        for i, m in enumerate(ordered)
-    )
+    rooms = [m.x - edges[i] if m.leftwards else edges[i + 2] - m.x for i, m in enumerate(ordered)]
+    return tuple(replace(m, room=round(room, 2)) for m, room in zip(ordered, rooms, strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,3 +258,41 @@ def thinned(said: Iterable[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
         if not kept or kept[-1][1] != text:
             kept.append((round(at, 2), wording.one_line(text)))
     return tuple(kept)
+
+
+def curve(
+    axis: Axis, scale: Scale, points: Sequence[tuple[float, float]], css: str, title: str, *, filled: bool = False
+) -> Curve:
+    return Curve(polyline(axis, scale, grounded(points) if filled else points), css, title, filled)
+
+
+def grounded(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """With a foot at either end, so that the area beneath can be filled."""
+    return [(points[0][0], 0.0), *points, (points[-1][0], 0.0)] if points else []
+
+
+def levels(scale: Scale, unit: str, limits: Iterable[tuple[float, str]] = ()) -> tuple[Level, ...]:
+    """Lines at round values, and at the limits; a round value that a limit's text would cover is left out."""
+    if scale.log:
+        values = [scale.low * 10**i for i in range(12) if scale.low * 10**i <= scale.high * 1.001]
+    else:
+        values = [scale.high, (scale.low + scale.high) / 2]
+    marked = tuple(Level(scale.y(limit), text, limit=True) for limit, text in limits)
+    plain = (Level(scale.y(value), units.show(value, unit)) for value in values)
+    return (*(p for p in plain if all(abs(p.y - m.y) > CLOSEST for m in marked)), *marked)
+
+
+def coarse(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """At most a few hundred points; each stretch keeps its lowest and highest: a spike is what one looks for."""
+    size = -(-len(points) // MOST_POINTS)
+    if size <= 1:
+        return list(points)
+    kept: list[tuple[float, float]] = []
+    for i in range(0, len(points), 2 * size):
+        part = points[i : i + 2 * size]
+        kept += sorted({min(part, key=lambda p: p[1]), max(part, key=lambda p: p[1])})
+    return kept
+
+
+def stretch(began: float, ended: float) -> str:
+    return f"{began:.2f} s to {ended:.2f} s ({ended - began:.2f} s)"

@@ -10,7 +10,7 @@ from chaoskit.contracts import Record, StepRecord
 from chaoskit.evidence import Chain, Restart
 from chaoskit.model import Raw
 from chaoskit.objects import name
-from chaoskit.report import picture, timeline, wording
+from chaoskit.report import picture, traffic, wording
 from chaoskit.report.picture import Axis, Chart, Mark, Row
 from chaoskit.samples import Stream
 
@@ -99,7 +99,7 @@ def _fall(record: Record, chain: Chain) -> Fall:
     lead = max(max(seen) - chain.accepted, 0.2) * 0.06
     axis = Axis(chain.accepted - lead, max(*seen, chain.accepted + 0.2) + lead)
     rows = list(_links(axis, chain))
-    pulse = timeline.pulse_row(record, axis, Stream.FRESH, "new connections")
+    pulse = traffic.pulse_row(record, axis, Stream.FRESH, "new connections")
     chart = Chart(
         "recovery",
         axis,
@@ -123,9 +123,11 @@ def _links(axis: Axis, chain: Chain) -> Iterator[Row]:
         took = max(link.at - began, 0.0)
         css = "leaving" if link.name in LEAVING else "slowest" if link.name == slowest else "came"
         title = f"{link.name}: {link.at - chain.accepted:.3f} s after the fault, took {took:.3f} s"
-        note = f"took {units.show(took, 's')}{' – the longest' if css == 'slowest' else ''}"
+        text = f"took {units.show(took, 's')}{', the longest' if css == 'slowest' else ''}"
         bar = picture.box(axis, min(began, link.at), link.at, css, title, top=15, height=70)
-        yield Row(link.name, note, 18, "link", boxes=(bar,), end=f"+{link.at - chain.accepted:.2f} s")
+        left = axis.x(link.at) > picture.FAR_RIGHT
+        said = picture.with_room([Mark(axis.x(began if left else link.at), "", title, text, 0, f"took {css}", left)])
+        yield Row(link.name, height=18, css="link", boxes=(bar,), marks=said, end=f"+{link.at - chain.accepted:.2f} s")
 
 
 # ── what the pods themselves ask for ─────────────────────────────────────────────────────────────────────────────────
