@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -133,8 +134,8 @@ def test_a_uid_guards_against_a_namesake(cluster, namespace):
 
 
 def test_lists_longer_than_a_page_are_whole(cluster, namespace):
-    for n in range(505):
-        cluster.create(config_map(f"c{n}"), namespace)
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda n: cluster.create(config_map(f"c{n}"), namespace), range(505)))
     names = {o["metadata"]["name"] for o in cluster.list("configmap", namespace)}
     assert {f"c{n}" for n in range(505)} <= names
 

@@ -271,8 +271,8 @@ def test_a_failing_server_is_not_hammered(served, script, watch, failure):
     served.on("GET", PODS, answer)
     watched = watch(Patience())
     assert watched.watching.wait_synced(5)
-    threading.Event().wait(1.5)
-    assert 2 <= len([a for a in served.asked("GET", PODS) if "watch" in a.query]) <= 9
+    threading.Event().wait(0.8)
+    assert 2 <= len([a for a in served.asked("GET", PODS) if "watch" in a.query]) <= 7
 
 
 def test_a_missing_right_is_told_at_once(served, script, watch):
