@@ -19,6 +19,23 @@ ADMIN_GROUP = "system:masters"
 PROMETHEUS_USER = "chaoskit:prometheus"
 STATE_METRICS_USER = "chaoskit:state-metrics"
 KUBELET_CLIENT_USER = "chaoskit:api-server"
+# Histograms of the API server's inner life, which nobody asks for here: three quarters of the 3 MB that it would write
+# at every scrape, once a second.
+UNUSED_METRICS = (
+    "apiserver_admission_controller_admission_duration_seconds",
+    "apiserver_request_body_size_bytes",
+    "apiserver_request_sli_duration_seconds",
+    "apiserver_response_sizes",
+    "apiserver_watch_cache_initialization_duration_seconds",
+    "apiserver_watch_cache_read_wait_seconds",
+    "apiserver_watch_events_dispatch_duration_seconds",
+    "apiserver_watch_events_sizes",
+    "apiserver_watch_list_duration_seconds",
+    "etcd_request_duration_seconds",
+    "informer_processing_latency_seconds",
+    "workqueue_queue_duration_seconds",
+    "workqueue_work_duration_seconds",
+)
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,8 @@ def api_server(programs: Path, folder: Folder, profile: Profile) -> Server:
         "--allow-privileged",
         f"--default-not-ready-toleration-seconds={profile.not_ready_toleration}",
         f"--default-unreachable-toleration-seconds={profile.unreachable_toleration}",
+        f"--disabled-metrics={','.join(UNUSED_METRICS)}",
+        "--profiling=false",
     )
     return Server("kube-apiserver", argv, {"GOGC": "50"})
 

@@ -192,6 +192,7 @@ def up(
 def down(name: str = DEFAULT_NAME) -> None:
     """Stop a cluster, or remove what a dead one left behind. One that is not there is already down."""
     folder = Folder.of(name)
+    preflight.check_root()
     if is_alive(folder):
         try:
             control.call(folder.control, {"do": "down"})
@@ -252,7 +253,9 @@ def _await_start(reports: socket.socket, log: BinaryIO, say: Say) -> None:
             if "phase" in message:
                 say(f"{message['at']:5.1f} s  {message['phase']}")
             if "failed" in message:
-                raise ClusterError(**message["failed"])
+                failure = ClusterError(**message["failed"])
+                preflight.explain(failure)
+                raise failure
             if "ready" in message:
                 return
     log.seek(0)

@@ -36,7 +36,7 @@ from chaoskit.cluster.volumes import Volumes
 from chaoskit.errors import ChaoskitError, ClusterError
 
 START_DEADLINE_S = float(os.environ.get("CHAOSKIT_START_DEADLINE", "180"))
-POLL_S = 0.05
+POLL_S = 0.1
 
 
 class Reports:
@@ -128,8 +128,6 @@ class Supervisor:
         self._reports.phase("API server")
         self._need(control_plane.controller_manager(programs, folder, self._profile))
         self._need(control_plane.scheduler(programs, folder))
-        self._need(monitoring.prometheus(programs, folder))
-        self._need(monitoring.state_metrics(programs, folder))
         await asyncio.to_thread(addons.install, self._api)
         self._spawn(LoadBalancer(self._api, self._processes).run(self._stop))
         self._follow(Volumes(self._api, folder.volumes).run)
@@ -137,9 +135,8 @@ class Supervisor:
         await self._open_ports()
         await asyncio.gather(
             self._phase("nodes", self._nodes_ready()),
-            self._phase("DNS", self._dns_ready()),
+            self._dns_then_prometheus(),
             self._phase("metrics", self._metrics_served()),
-            self._phase("Prometheus", self._prometheus_ready()),
         )
 
     async def _open_ports(self) -> None:
@@ -176,12 +173,16 @@ class Supervisor:
         path = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
         await self._until(lambda: self._api.get(path).get("status", {}).get("readyReplicas", 0) >= 1)
 
+    async def _dns_then_prometheus(self) -> None:
+        """Prometheus asks everyone once a second: it waits until those who are still starting need the machine less."""
+        await self._phase("DNS", self._dns_ready())
+        self._need(monitoring.state_metrics(self._programs, self._folder))
+        self._need(monitoring.prometheus(self._programs, self._folder))
+        await self._phase("Prometheus", self._until(_prometheus_answers))
+
     async def _metrics_served(self) -> None:
         path = "/apis/metrics.k8s.io/v1beta1/nodes"
         await self._until(lambda: len(self._api.get(path)["items"]) == len(self._nodes))
-
-    async def _prometheus_ready(self) -> None:
-        await self._until(_prometheus_answers)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         """Ask again and again; whoever does not answer yet is asked again too. The caller bounds the time."""

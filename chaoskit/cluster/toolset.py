@@ -144,10 +144,7 @@ class _Plan:
         containers.program_image(name, program, target, self._tools())
 
     def _build_pause(self, target: Path) -> None:
-        source, program = target / "pause.c", target / PAUSE
-        source.write_bytes((sources.servers() / "pause.c").read_bytes())
-        self._tools().run("compiling pause", ("cc", "-Os", "-static", "-s", "-o", str(program), str(source)))
-        containers.program_image(PAUSE, program, target, self._tools())
+        containers.pause_image((sources.servers() / "pause.c").read_bytes(), target, self._tools())
 
     def _build_app(self, target: Path) -> None:
         containers.app_image(self.store.path(self._images[PYTHON]), target, self._tools())

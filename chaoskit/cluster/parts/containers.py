@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,15 @@ def program_image(name: str, program: Path, target: Path, tools: Tools) -> None:
         _build_and_save(Builder(work, tools), work, f"{PREFIX}{name}:1", target)
 
 
+def pause_image(source: bytes, target: Path, tools: Tools) -> None:
+    """The container that holds a pod's namespaces: one static C program, since there is one in each pod."""
+    with _workshop(target) as work:
+        (work / "pause.c").write_bytes(source)
+        argv = ("cc", "-Os", "-static", "-s", "-o", str(work / "pause"), str(work / "pause.c"))
+        tools.run("compiling the pause container", argv)
+        program_image("pause", work / "pause", target, tools)
+
+
 def python_image(suite: str, target: Path, tools: Tools, say: Say) -> None:
     """A Python base from the distribution's packages: no shell, no package manager."""
     with _workshop(target) as work:
@@ -104,8 +114,7 @@ def _build_and_save(builder: Builder, context: Path, tag: str, target: Path) -> 
 @contextlib.contextmanager
 def _workshop(target: Path) -> Iterator[Path]:
     """A folder inside the part, removed before the part is whole."""
-    folder = target / "work"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="work-", dir=target))
     yield folder
     shutil.rmtree(folder)
 

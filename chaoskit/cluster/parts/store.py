@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,9 +50,9 @@ def digest(inputs: Iterable[str]) -> str:
     return total.hexdigest()[:20]
 
 
-def cache_folder() -> Path:
+def cache_folder(environment: Mapping[str, str] = os.environ) -> Path:
     """`$XDG_CACHE_HOME/chaoskit`, as the XDG base directory specification says; a relative value counts as unset."""
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    chosen = Path(environment.get("XDG_CACHE_HOME", ""))
     return (chosen if chosen.is_absolute() else Path.home() / ".cache") / "chaoskit"
 
 
