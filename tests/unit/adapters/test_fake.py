@@ -705,6 +705,23 @@ class TestWatch:
             there = {objects.uid(o): o for o in world.cluster.there(kind, "" if kind == "node" else SHOP)}
             assert {objects.uid(o): o for o in known.all(kind)} == there
 
+    def test_news_come_in_the_order_of_their_versions(self) -> None:
+        world = world_with_shop()
+        world.cluster.watch(objects.WATCHED, SHOP, world.clock.post)
+        world.cluster.delete("pod", objects.name(pods(world)[0]), SHOP)
+        versions = [int(e.object["metadata"]["resourceVersion"]) for e in events(world, 20) if not e.first]
+        assert len(versions) > 10 and versions == sorted(set(versions))
+
+    def test_what_a_listing_told_is_not_told_again(self) -> None:
+        world = world_with_shop()
+        world.cluster.watch(["pod"], SHOP, world.clock.post)
+        happenings(world, 1)
+        pod = pods(world)[0]
+        world.clock.at(world.clock.now() + 0.004, world.cluster.gap)
+        world.cluster.delete("pod", objects.name(pod), SHOP, grace_s=0)
+        gone = [e for e in events(world, 5) if e.change == GONE]
+        assert [(objects.uid(e.object), e.first) for e in gone] == [(objects.uid(pod), True)]
+
     def test_other_namespaces_are_not_seen(self) -> None:
         world = world_with_shop()
         world.cluster.watch(["configmap"], SHOP, world.clock.post)
@@ -739,6 +756,17 @@ class TestLoad:
         assert 5 < len(lost) < 40
         assert all(killed <= s.intended < killed + 0.7 for s in lost)
         assert {s.outcome for s in lost} <= {Outcome.TIMEOUT, Outcome.RESET}
+
+    def test_a_request_under_way_is_reset_when_its_process_dies(self, tmp_path: Path) -> None:
+        world = world_with_shop()
+        world.load.latency_s = 0.5
+        world.load.start(plan(tmp_path), 0, world.clock.post)
+        world.clock.advance(3)
+        world.cluster.signal(pods(world)[0], "front", "KILL")
+        killed = world.clock.now()
+        world.clock.advance(5)
+        reset = [s for s in bad(list(world.load.recent())) if s.outcome is Outcome.RESET]
+        assert reset and all(s.end == killed and s.intended < killed for s in reset)
 
     def test_one_replica_without_a_probe_is_an_outage_of_seconds(self, tmp_path: Path) -> None:
         world = world_with_shop(replicas=1, probe=False, timings=Timings(boot=4))
