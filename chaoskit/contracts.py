@@ -230,6 +230,10 @@ class Check(Part):
         """Names to queries that it needs beyond those that the experiment names."""
         return {}
 
+    def rests_on_load(self) -> bool:
+        """Whether it judges the recorded requests: then it decides nothing when the load measured itself."""
+        return False
+
     def title(self) -> str:
         """The expectation in one line, for reports."""
         raise NotImplementedError

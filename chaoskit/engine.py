@@ -8,8 +8,9 @@ It judges nothing: what it saw is in the run's folder.
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,12 @@ from chaoskit.errors import (
     NotFoundError,
     PortError,
     RefusedError,
+    ToolError,
     UnreachableError,
 )
-from chaoskit.model import LoadStatus, Target, WatchEvent
-from chaoskit.objects import WATCHED, Objects, name, namespace, ready, restarts
+from chaoskit.journal import Journal
+from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Target, WatchEvent
+from chaoskit.objects import WATCHED, Objects, labels, name, namespace, ready, restarts
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
 from chaoskit.readiness import address_of, unready
@@ -45,6 +48,9 @@ SYNC_WITHIN_S = 15.0
 LOAD_WITHIN_S = 15.0
 LONGEST_MEMORY_S = 60.0
 STOP_WINDOW_S = 2.0
+ARRIVAL_S = 1.0
+"""Samples of two recordings that end at about the same time are taken in within this."""
+UNKNOWN = ClusterInfo("", "", "", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +98,17 @@ class Stopped(Exception):
 class Engine:
     """Runs one plan once."""
 
-    def __init__(self, ports: Ports, planned: Plan, folder: Path, show: Callable[[Live], None]) -> None:
+    def __init__(
+        self,
+        ports: Ports,
+        planned: Plan,
+        folder: Path,
+        show: Callable[[Live], None],
+        writing: Callable[[Path], Journal] = Journal,
+    ) -> None:
         self._ports, self._plan, self._folder, self._show = ports, planned, folder, show
         self._clock, self._cluster = ports.clock, ports.cluster
-        self._journal = journal.Journal(folder / journal.FILE)
+        self._journal = writing(folder / journal.FILE)
         self._events = record.EventLog(folder / record.EVENTS)
         self._objects = Objects()
         self._samples: deque[Sample] = deque()
@@ -103,7 +116,7 @@ class Engine:
         self._watching: list[Watching] = []
         self._live = Live("", 0.0, 0.0)
         self._intents = 0
-        self._healing = False
+        self._loading = self._armed = self._healing = False
         self._last_tick = self._last_log = -1.0
 
     @property
@@ -134,7 +147,9 @@ class Engine:
         interval = self._ports.metrics.scrape_interval()
         queries = plan.queries(self._experiment, self._plan.namespace, interval)
         self._plan = replace(self._plan, queries=queries)
-        record.write_start(self._folder, self._plan, self._cluster.info(), self._clock.unix(0.0), interval)
+        # First without the cluster's answer: a run against a cluster that is away can be judged too.
+        self._write_start(UNKNOWN, interval)
+        self._write_start(self._cluster.info(), interval)
         self._check_metrics()
         if self._plan.fresh:
             self._create_namespace()
@@ -146,10 +161,14 @@ class Engine:
         self._await_ready()
         if self._experiment.load:
             self._start_load(self._experiment)
+        self._armed = True
         self._await_steady("steady")
         self._take_steps()
         self._await_steady("after")
         self._ask_metrics()
+
+    def _write_start(self, info: ClusterInfo, interval: float) -> None:
+        record.write_start(self._folder, self._plan, info, self._clock.unix(0.0), interval)
 
     # ── taking things in ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -163,7 +182,8 @@ class Engine:
 
     def _take(self, happening: WatchEvent | LoadStatus | Signalled) -> None:
         if isinstance(happening, WatchEvent):
-            self._events.write(happening)
+            with self._healing_first():
+                self._events.write(happening)
             self._objects.take(happening)
         elif isinstance(happening, LoadStatus):
             self._statuses[happening.who] = happening
@@ -181,12 +201,16 @@ class Engine:
         if now - self._last_log >= LOOK_S:
             self._last_log = now
             self._log_load()
+            if self._armed and not self._healing:
+                self._check_load()
+                self._check_stop(now, queried=True)
         self._refresh(now)
-        if not self._healing:
-            self._check_stop(now)
+        if self._armed and not self._healing:
+            self._check_stop(now, queried=False)
 
     def _log_load(self) -> None:
-        self._events.flush()
+        with self._healing_first():
+            self._events.flush()
         for status in self._statuses.values():
             self._write(
                 "load",
@@ -214,11 +238,25 @@ class Engine:
         self._show(self._live)
 
     def _measure(self, named: str, now: float, window_s: float = STOP_WINDOW_S) -> float | None:
-        return conditions.measure(named, self._samples, now - window_s, now)
+        """Samples arrive about in the order of their ends, so those of a window are among the last."""
+        since = now - window_s
+        recent = itertools.takewhile(lambda s: s.end >= since - ARRIVAL_S, reversed(self._samples))
+        return conditions.measure(named, tuple(recent), since, now)
 
-    def _check_stop(self, now: float) -> None:
+    def _check_load(self) -> None:
+        """A load whose process died proves nothing any more, so nothing more is broken."""
+        if not self._loading:
+            return
+        ended = [s for s in self._statuses.values() if s.error or s.done]
+        if lost := self._ports.load.lost() or "; ".join(f"{s.who}: {s.error or 'it ended by itself'}" for s in ended):
+            raise PortError("the load ended before the run did", why=lost, fix="see logs/ in the run's folder")
+
+    def _check_stop(self, now: float, *, queried: bool) -> None:
+        """`queried`: the conditions on PromQL, rather than those on the load's measures."""
         for condition in self._experiment.safety.stop_if:
-            if condition.name in MEASURES and condition.holds(self._measure(condition.name, now)):
+            if queried != (condition.name in MEASURES) and condition.holds(
+                self._value(condition, now, STOP_WINDOW_S)[0]
+            ):
                 raise Stopped(f"safety.stop_if: {condition.text}")
 
     def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
@@ -232,7 +270,17 @@ class Engine:
         return True
 
     def _write(self, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
-        self._journal.write(kind, self._clock.now(), **data)
+        with self._healing_first():
+            self._journal.write(kind, self._clock.now(), **data)
+
+    @contextlib.contextmanager
+    def _healing_first(self) -> Iterator[None]:
+        """A record that cannot be written (a full disk) ends the run; it must not keep it from healing."""
+        try:
+            yield
+        except ToolError:
+            if not self._healing:
+                raise
 
     def _phase(self, named: str) -> None:
         self._write("phase", name=named)
@@ -254,14 +302,18 @@ class Engine:
 
     def _create_namespace(self) -> None:
         """Intent first, but the UID is known only afterwards: healing knows the namespace by the run's label."""
-        named, labels = self._plan.namespace, plan.run_labels(self._plan.run)
-        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": named, "labels": labels}}
+        named, marks = self._plan.namespace, plan.run_labels(self._plan.run)
+        manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": named, "labels": marks}}
         intent = self._intend(
             "create the namespace", Target("namespace", named, "", ""), heal.NAMESPACE, "", {"created": True}
         )
         try:
             self._cluster.create(manifest)
         except ConflictError as error:
+            if self._is_ours(named):
+                # An answer was lost, and the call was made again.
+                self._write("outcome", n=intent.n, step="", outcome="done")
+                return
             self._write("healed", n=intent.n, done=True, how="it was there before")
             raise ClusterError(
                 f"namespace {named} is there already",
@@ -269,6 +321,11 @@ class Engine:
                 fix=f"choose another with --namespace, or kubectl delete namespace {named}",
             ) from error
         self._write("outcome", n=intent.n, step="", outcome="done")
+
+    def _is_ours(self, namespace_: str) -> bool:
+        with contextlib.suppress(NotFoundError):
+            return labels(self._cluster.get("namespace", namespace_)).get(RUN_LABEL) == self._plan.run
+        return False
 
     def _watch(self) -> None:
         watching = self._cluster.watch(WATCHED, self._plan.namespace, self._clock.post)
@@ -331,6 +388,7 @@ class Engine:
             self._clock.origin_ns,
             self._clock.post,
         )
+        self._loading = True
         wanted = {"pulse", "locust"} if experiment.locustfile else {"pulse"}
         if not self.wait_until(lambda: self._sending(wanted), LOAD_WITHIN_S, "the load's first requests"):
             raise PortError("the load sent nothing", where=target, why=self._ports.load.lost() or "no request went out")
@@ -366,7 +424,7 @@ class Engine:
         broken = "nothing was looked at"
         while self._clock.now() < deadline:
             broken = self._look(steady.hold, phase, min(steady.for_, 10.0))
-            held_since = None if broken else held_since or self._clock.now()
+            held_since = None if broken else self._clock.now() if held_since is None else held_since
             if held_since is not None and self._clock.now() - held_since >= steady.for_:
                 if phase == "after":
                     self._phase("steady again")
@@ -400,12 +458,8 @@ class Engine:
             return value, "" if value is not None else "no requests yet"
         answer = self._ports.metrics.instant(self._plan.queries[condition.name], self._clock.unix(now))
         values = [points[-1][1] for points in (s.points for s in answer.series) if points]
-        finite = [v for v in values if v == v]  # noqa: PLR0124 - NaN is what differs from itself
-        if answer.error or answer.warnings:
-            return None, answer.error or "; ".join(answer.warnings)
-        if not finite or len(finite) < len(values):
-            return None, "NaN" if values else "no data"
-        return condition.worst(finite), ""
+        why = answer.error or "; ".join(answer.warnings) or conditions.undecidable(values)
+        return (None, why) if why else (condition.worst(values), "")
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -451,7 +505,7 @@ class Engine:
         self._keep_logs()
         intents = heal.open_intents(journal.read(self._folder / journal.FILE))
         left = []
-        for intent, healed in heal.heal(self._cluster, intents, self._sleep):
+        for intent, healed in heal.healing(self._cluster, intents, self._sleep):
             self._write("healed", n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
             if not healed.done:
                 left.append((f"{intent.verb} {intent.target}: {healed.how}", healed.fix))
@@ -461,7 +515,7 @@ class Engine:
         """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had."""
         for pod in self._objects.all("pod")[:MOST_LOGS]:
             for before in (False, True) if restarts(pod) else (False,):
-                with contextlib.suppress(PortError):
+                with contextlib.suppress(PortError, OSError):
                     text = self._cluster.logs(name(pod), namespace(pod), previous=before)
                     path = self._folder / "logs" / f"{name(pod)}{'.before' if before else ''}.log"
                     path.parent.mkdir(exist_ok=True)
@@ -473,7 +527,8 @@ class Engine:
     def _close(self) -> None:
         for watching in self._watching:
             watching.close()
-        self._events.close()
+        with self._healing_first():
+            self._events.close()
         self._journal.close()
 
 
@@ -484,6 +539,7 @@ class _Scene:
         self._engine, self._step = engine, step
         self._rng = engine._plan.rng(number)
         self._pending: list[tuple[Intent, Target]] = []
+        self._hit: set[str] = set()
         self.targets: tuple[Target, ...] = ()
 
     @property
@@ -512,28 +568,49 @@ class _Scene:
         action, safety = self._step.action, self._engine._experiment.safety
         try:
             self.targets = plan.choose(action, self.objects, self.namespace, safety, self._rng)
+            self._hit = {target.uid for target in self.targets}
             action.perform(self)
+            self._await_landing(action)
         except RefusedError as error:
             self._engine._write("refused", step=self._step.name, why=error.what)
             raise
-        self._await_landing(action)
+        except (ChaoskitError, Interrupted, Stopped):
+            raise
+        except Exception as error:  # the border around a step: an action of somebody's may raise anything
+            raise PortError(
+                f"the action {action.verb} crashed", where=self._step.name, why=f"{type(error).__name__}: {error}"
+            ) from error
 
     def act(
         self, what: str, target: Target, call: Callable[[], object], change: Mapping[str, Any] | None = None
     ) -> bool:
         engine = self._engine
-        why = plan.refusal(target, self.targets, self.objects, self.namespace, engine._experiment.safety)
+        engine._pump(0.0)
+        why = plan.refusal(target, self._hit, self.objects, self.namespace, engine._experiment.safety)
         if why:
             raise RefusedError(why, fix="see the limits under safety in the experiment")
         intent = engine._intend(what, target, self._step.action.verb, self._step.name, change)
+        if change and not self._annotated(intent):
+            return False
         try:
-            if change:
-                heal.annotate(self.cluster, intent)
             call()
         except PortError as error:
             return self._failed(intent, target, error)
         self._outcome(intent, "done")
+        self._taken(intent, target)
+        return True
+
+    def _taken(self, intent: Intent, target: Target) -> None:
+        self._hit.add(target.uid)
         self._pending.append((intent, target))
+
+    def _annotated(self, intent: Intent) -> bool:
+        """Writes the intent on its target. Where that fails the act is not made: nobody else could undo it."""
+        try:
+            heal.annotate(self.cluster, intent)
+        except PortError as error:
+            self._outcome(intent, "failed", f"the intent could not be written on {intent.target}: {error}")
+            return False
         return True
 
     def _failed(self, intent: Intent, target: Target, error: PortError) -> bool:
@@ -546,7 +623,7 @@ class _Scene:
             return False
         if isinstance(error, UnreachableError):
             self._outcome(intent, "unknown", str(error))
-            self._pending.append((intent, target))
+            self._taken(intent, target)
             return True
         self._outcome(intent, "failed", str(error))
         return False

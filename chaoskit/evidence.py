@@ -8,7 +8,7 @@ from __future__ import annotations
 import bisect
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chaoskit.contracts import Act, Record, StepRecord
@@ -33,6 +33,8 @@ class Coverage:
     not_sent: int
     blind_s: float
     """Seconds of the window about which the stream says nothing: not sent, or beyond its ends."""
+    silence_s: float
+    """The longest time between two good answers: no outage in the window was longer, whatever was not sent."""
     outages: tuple[Outage, ...]
 
     @property
@@ -43,35 +45,49 @@ class Coverage:
 def outages(samples: Iterable[Sample], stream: Stream, began: float, ended: float, period_s: float) -> Coverage:
     """The outages that a stream of paced requests saw in [began, ended).
 
-    A request counts at the time when it should have been sent. One that was not sent is neither good nor bad: it widens
-    the bracket of an outage beside it, and counts as blind time.
+    A request belongs to the window in which it should have been sent. One that was not sent is neither good nor bad: it
+    widens the bracket of an outage beside it, and counts as blind time. An outage that the window's end cuts is
+    followed to its own end, as far as the stream goes.
     """
-    within = sorted(
-        (s for s in samples if s.stream is stream and began <= s.intended < ended), key=lambda s: s.intended
+    mine = sorted(
+        (s for s in samples if s.stream is stream and s.intended >= began), key=lambda s: (s.sent, s.intended)
     )
+    within = [s for s in mine if s.intended < ended]
     sent = [s for s in within if s.outcome is not Outcome.NOT_SENT]
-    found = tuple(_runs_of_bad(sent, began, ended))
+    later = [s for s in mine if s.intended >= ended and s.outcome is not Outcome.NOT_SENT]
+    good = [s.sent for s in sent if s.ok]
     return Coverage(
         due=len(within),
         lost=sum(not s.ok for s in sent),
         not_sent=len(within) - len(sent),
-        blind_s=_blind([s.intended for s in sent], began, ended, period_s),
-        outages=found,
+        blind_s=_blind([s.sent for s in sent], began, ended, period_s),
+        silence_s=max(b - a for a, b in itertools.pairwise([began, *good, max([ended, *good[-1:]])])),
+        outages=tuple(_runs_of_bad(sent, later, began, ended)),
     )
 
 
-def _runs_of_bad(sent: Sequence[Sample], began: float, ended: float) -> Iterable[Outage]:
+def _runs_of_bad(sent: Sequence[Sample], later: Sequence[Sample], began: float, ended: float) -> Iterable[Outage]:
     last_good, bad = began, list[Sample]()
     for sample in sent:
         if not sample.ok:
             bad.append(sample)
             continue
         if bad:
-            yield Outage(last_good, bad[0].intended, bad[-1].intended, sample.intended, len(bad))
+            yield Outage(last_good, bad[0].sent, bad[-1].sent, sample.sent, len(bad))
             bad = []
-        last_good = sample.intended
+        last_good = sample.sent
     if bad:
-        yield Outage(last_good, bad[0].intended, bad[-1].intended, ended, len(bad), open_end=True)
+        yield _to_its_end(Outage(last_good, bad[0].sent, bad[-1].sent, ended, len(bad), open_end=True), later)
+
+
+def _to_its_end(cut: Outage, later: Iterable[Sample]) -> Outage:
+    """The outage with what the requests after the window say of it."""
+    last_bad, lost = cut.last_bad, cut.lost
+    for sample in later:
+        if sample.ok:
+            return replace(cut, last_bad=last_bad, first_good=max(last_bad, sample.sent), lost=lost, open_end=False)
+        last_bad, lost = max(last_bad, sample.sent), lost + 1
+    return replace(cut, last_bad=last_bad, first_good=max(cut.first_good, last_bad), lost=lost)
 
 
 def _blind(times: Sequence[float], began: float, ended: float, period_s: float) -> float:
@@ -161,18 +177,25 @@ class _History:
     pod: Raw
     seen: float
     first: bool
+    """It was there when the watch began, or began anew: since when is not known."""
     gone: float | None = None
     terminating: float | None = None
     scheduled: float | None = None
     started: float | None = None
     ready: float | None = None
     served: list[tuple[float, bool]] = field(default_factory=list)
+    """When it entered (True) and left (False) the ready endpoints."""
 
 
 def recovery_chains(record: Record, step: StepRecord) -> tuple[Chain, ...]:
     """One chain for each pod that the step took away, paired with its replacement by owner, each used once."""
     histories = _histories(record.events)
-    victims = [(act, histories.get(act.target.uid)) for act in step.acts if act.target.kind == "pod"]
+    acts: dict[str, Act] = {}
+    for act in step.acts:
+        # A pod that was hit twice, because an answer was lost, is lost once.
+        if act.target.kind == "pod":
+            acts.setdefault(act.target.uid, act)
+    victims = [(act, histories.get(pod_uid)) for pod_uid, act in acts.items()]
     lost = [(act, h) for act, h in victims if h is not None and (h.gone is not None or h.terminating is not None)]
     taken = {uid(h.pod) for _, h in lost}
     chains = []
@@ -187,11 +210,15 @@ def recovery_chains(record: Record, step: StepRecord) -> tuple[Chain, ...]:
 def _histories(events: Iterable[WatchEvent]) -> dict[str, _History]:
     found: dict[str, _History] = {}
     in_endpoints: dict[str, set[str]] = {}
+    served: dict[str, list[tuple[float, bool]]] = {}
     for event in events:
         if event.kind == "pod" and event.change != GAP:
             _take_pod(found, event)
         elif event.kind == "endpointslice" and event.change != GAP:
-            _take_slice(found, in_endpoints, event)
+            _take_slice(served, in_endpoints, event)
+    # Pods and slices come by two watches: a pod may be served before it is seen.
+    for pod_uid, history in found.items():
+        history.served = served.get(pod_uid, [])
     return found
 
 
@@ -209,31 +236,33 @@ def _take_pod(found: dict[str, _History], event: WatchEvent) -> None:
             setattr(history, moment, event.at)
 
 
-def _take_slice(found: dict[str, _History], in_endpoints: dict[str, set[str]], event: WatchEvent) -> None:
+def _take_slice(
+    served: dict[str, list[tuple[float, bool]]], in_endpoints: dict[str, set[str]], event: WatchEvent
+) -> None:
     """Notes for each pod when it entered and left the ready endpoints, over all slices."""
     before = set().union(*in_endpoints.values()) if in_endpoints else set()
     in_endpoints[uid(event.object)] = set() if event.change == GONE else set(ready_endpoints([event.object]))
     now = set().union(*in_endpoints.values())
     for pod_uid in before ^ now:
-        if pod_uid in found:
-            found[pod_uid].served.append((event.at, pod_uid in now))
+        served.setdefault(pod_uid, []).append((event.at, pod_uid in now))
 
 
 def _replacement(histories: Mapping[str, _History], victim: _History, act: Act, taken: set[str]) -> _History | None:
-    """The first pod of the same controller that appeared after the act and is not spoken for; a StatefulSet's
-    replacement carries the victim's own name."""
-    _, owner = controller(victim.pod)
+    """The first pod of the same controller that appeared after the act and is not spoken for, one that became ready
+    before one that went away first; a StatefulSet's replacement carries the victim's own name."""
+    kind, owner = controller(victim.pod)
     heirs = [
         h
         for pod_uid, h in histories.items()
         if pod_uid not in taken and not h.first and h.seen >= act.ordered and owner and controller(h.pod)[1] == owner
     ]
-    named = [h for h in heirs if name(h.pod) == name(victim.pod)]
-    return min(named or heirs, key=lambda h: h.seen, default=None)
+    if kind == "statefulset":
+        heirs = [h for h in heirs if name(h.pod) == name(victim.pod)]
+    return min(heirs, key=lambda h: (h.ready is None and h.gone is not None, h.seen), default=None)
 
 
 def _chain(record: Record, act: Act, victim: _History, heir: _History | None) -> Chain:
-    accepted = act.accepted if act.accepted is not None else act.ordered
+    accepted, doubt = _acceptance(act)
     left = next((at for at, there in victim.served if not there and at >= act.ordered), None)
     entered = next((at for at, there in heir.served if there), None) if heir else None
     moments: dict[str, float | None] = {
@@ -251,9 +280,17 @@ def _chain(record: Record, act: Act, victim: _History, heir: _History | None) ->
         victim=name(victim.pod),
         replacement=name(heir.pod) if heir else "",
         links=tuple(Link(link, moments[link]) for link in LINKS),
-        uncertainty=max(WATCH_LAG_S, accepted - act.ordered),
+        uncertainty=max(WATCH_LAG_S, doubt),
         served=bool(victim.served) or entered is not None,
     )
+
+
+def _acceptance(act: Act) -> tuple[float, float]:
+    """(when the fault was accepted, by how much that may be wrong). Where the answer was lost, the landing is the
+    latest that it can have been."""
+    if act.accepted is not None:
+        return act.accepted, act.accepted - act.ordered
+    return act.ordered, (act.landed if act.landed is not None else act.ordered) - act.ordered
 
 
 def _first_answer(record: Record, pod: str) -> float | None:
@@ -283,7 +320,7 @@ def container_restarts(record: Record, step: StepRecord) -> tuple[Restart, ...]:
 
 
 def _restart(record: Record, step: StepRecord, act: Act) -> Restart:
-    accepted = act.accepted if act.accepted is not None else act.ordered
+    accepted, _ = _acceptance(act)
     before = int(act.target.prior.get("restarts", 0))
     count, running, is_ready, policy, replaced = 0, None, None, "", False
     for event in record.events:
@@ -305,9 +342,17 @@ def _restart(record: Record, step: StepRecord, act: Act) -> Restart:
 # ── data quality, curves ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def gaps(record: Record, began: float, ended: float) -> tuple[WatchEvent, ...]:
-    """Breaks of the watch in a window: times of changes within them are unknown."""
-    return tuple(e for e in record.events if e.change == GAP and began <= e.at <= ended)
+def gaps(record: Record, began: float, ended: float, kinds: Sequence[str]) -> tuple[tuple[float, float], ...]:
+    """(begin, end) of the breaks of the watches on `kinds` that touch a window. What changed within one is known by the
+    listing that ends it, when it changed is not."""
+    found = []
+    for i, event in enumerate(record.events):
+        if event.change == GAP and event.kind in kinds and event.at <= ended:
+            again = (e.at for e in record.events[i + 1 :] if e.kind == event.kind and e.change != GAP)
+            end = next(again, record.ended)
+            if end >= began:
+                found.append((event.at, end))
+    return tuple(found)
 
 
 def ready_curve(record: Record, wanted: Mapping[str, str]) -> tuple[tuple[float, int], ...]:

@@ -7,12 +7,12 @@ by looking, treats what is gone as healed, and says of what it could not heal wh
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from chaoskit.actions import ACTIONS
 from chaoskit.contracts import Healed, Intent
-from chaoskit.errors import ChaoskitError, NotFoundError, PortError
+from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError
 from chaoskit.journal import Entry
 from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Raw, Target
 from chaoskit.objects import annotation, labels, uid
@@ -20,9 +20,13 @@ from chaoskit.ports import Cluster
 
 NAMESPACE = "namespace"
 """The verb of the engine's own act: a fresh namespace for the app."""
+UNREADABLE = "unreadable"
+"""The verb that stands for an annotation of ours that somebody changed into something else."""
 GONE_WITHIN_S = 90.0
 LOOK_EVERY_S = 0.25
-ATTEMPTS = 3
+SLOWEST_LOOK_S = 2.0
+PATIENCE_S = 60.0
+"""How long, over all that is to be healed, an API that does not answer is asked again."""
 Sleep = Callable[[float], None]
 
 
@@ -86,8 +90,17 @@ def _annotated(o: Raw, run: str) -> list[Intent]:
     for key in o["metadata"].get("annotations") or {}:
         owner = key.removeprefix(UNDO_ANNOTATION)
         if owner != key and (not run or owner == run):
-            held += [from_data(data) for data in json.loads(annotation(o, key))]
+            held += _read(o, key)
     return held
+
+
+def _read(o: Raw, key: str) -> list[Intent]:
+    """The intents in one annotation. One that is broken must not keep the others from being healed."""
+    try:
+        return [from_data(data) for data in json.loads(annotation(o, key))]
+    except (ValueError, KeyError, TypeError) as error:
+        target = Target("node", str(o["metadata"]["name"]), "", uid(o), prior={"key": key, "why": repr(error)})
+        return [Intent(key.removeprefix(UNDO_ANNOTATION), -1, "", UNREADABLE, target)]
 
 
 def namespace_intent(run: str, space: Raw) -> Intent:
@@ -109,28 +122,56 @@ def annotate(cluster: Cluster, intent: Intent) -> None:
 
 def heal(cluster: Cluster, intents: Sequence[Intent], sleep: Sleep) -> list[tuple[Intent, Healed]]:
     """Undoes them, the last first. Never raises for one of them: the others are healed all the same."""
-    return [(intent, _heal_one(cluster, intent, sleep)) for intent in reversed(intents)]
+    return list(healing(cluster, intents, sleep))
 
 
-def _heal_one(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
-    """A few attempts: an answer that was lost says nothing about whether the call took effect, so look again."""
-    left = Healed(False, "not tried")
-    for attempt in range(ATTEMPTS):
-        try:
-            if intent.verb == NAMESPACE:
-                return remove_namespace(cluster, intent, sleep)
-            action = ACTIONS.get(intent.verb)
-            if action is None:
-                return Healed(False, f"no action is called {intent.verb}", "install the distribution that offers it")
-            left = action.heal(cluster, intent)
-        except PortError as error:
-            left = Healed(False, str(error), f"chaoskit heal {intent.run}")
-        except ChaoskitError as error:
-            return Healed(False, str(error), f"chaoskit heal {intent.run}")
-        if left.done:
-            return left
-        sleep(LOOK_EVERY_S * 2**attempt)
-    return left
+def healing(cluster: Cluster, intents: Sequence[Intent], sleep: Sleep) -> Iterator[tuple[Intent, Healed]]:
+    """Like `heal`, and tells of each as soon as it is done."""
+    patience = PATIENCE_S
+    for intent in reversed(intents):
+        healed, patience = _heal_one(cluster, intent, sleep, patience)
+        yield intent, healed
+
+
+def _heal_one(cluster: Cluster, intent: Intent, sleep: Sleep, patience: float) -> tuple[Healed, float]:
+    """(what became of it, patience left). An answer that was lost says nothing about whether the call took effect, so
+    it looks again, less and less often."""
+    pause = LOOK_EVERY_S
+    while True:
+        healed, again = _attempt(cluster, intent, sleep)
+        if healed.done or not again or patience <= 0:
+            return healed, patience
+        sleep(pause)
+        patience -= pause
+        pause = min(2 * pause, SLOWEST_LOOK_S)
+
+
+def _attempt(cluster: Cluster, intent: Intent, sleep: Sleep) -> tuple[Healed, bool]:
+    """(what became of it, whether it may be different if tried again)."""
+    try:
+        if intent.verb == NAMESPACE:
+            return remove_namespace(cluster, intent, sleep), False
+        if intent.verb == UNREADABLE:
+            return _unreadable(intent), False
+        action = ACTIONS.get(intent.verb)
+        if action is None:
+            fix = "install the distribution that offers it"
+            return Healed(False, f"no action is called {intent.verb}", fix), False
+        return action.heal(cluster, intent), True
+    except PortError as error:
+        return Healed(False, str(error), f"chaoskit heal {intent.run}"), not isinstance(error, ForbiddenError)
+    except ChaoskitError as error:
+        return Healed(False, str(error), f"chaoskit heal {intent.run}"), False
+
+
+def _unreadable(intent: Intent) -> Healed:
+    """Whether the node was cordoned by the run is not known any more: people decide."""
+    target, key = intent.target, intent.target.prior["key"]
+    return Healed(
+        False,
+        f"the annotation {key} of {target} is not as chaoskit wrote it: {intent.target.prior['why']}",
+        f"kubectl uncordon {target.name}, if the run cordoned it; then kubectl annotate node {target.name} {key}-",
+    )
 
 
 def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:

@@ -7,6 +7,7 @@ as a crash or a full disk leaves it, is left out when read.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaoskit.errors import UsageError
+from chaoskit.errors import ToolError, UsageError
 
 FILE = "journal.jsonl"
 FIRST = "0" * 16
@@ -42,21 +43,36 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         """Continues an existing journal after its last whole line."""
-        kept, self._count, self._prev = _continue_from(path)
-        self._file = path.open("ab")
-        self._file.truncate(kept)
-        self._file.seek(kept)
+        self._path = path
+        self._size, self._count, self._prev = _continue_from(path)
+        self._file = path.open("ab", buffering=0)
+        self._file.truncate(self._size)
 
     def write(self, kind: str, at: float, **data: Any) -> Entry:  # noqa: ANN401 - JSON values
         entry = Entry(self._count, round(at, 6), kind, data)
         body = {"n": entry.n, "at": entry.at, "kind": kind, "data": data, "prev": self._prev}
-        line = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode() + b"\n"
-        self._file.write(line)
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+        line = text.encode("utf-8", "backslashreplace") + b"\n"
+        self._append(line)
         self._prev = _digest(line)
+        self._size += len(line)
         self._count += 1
         return entry
+
+    def _append(self, line: bytes) -> None:
+        """The whole line, or nothing of it: what a full disk left of one must not stand before the next."""
+        try:
+            written = self._file.write(line)
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self._size)
+            raise ToolError(
+                "the journal cannot be written", where=str(self._path), why=str(error), fix="df -h shows what is full"
+            ) from error
+        if written != len(line):
+            self._file.truncate(self._size)
+            raise ToolError("the journal took only part of a line", where=str(self._path), fix="df -h")
 
     def close(self) -> None:
         self._file.close()
@@ -97,8 +113,13 @@ def _parse(line: bytes, path: Path, number: int) -> tuple[Entry, str]:
         body = json.loads(line)
         entry = Entry(int(body["n"]), float(body["at"]), str(body["kind"]), dict(body["data"]))
         return entry, str(body["prev"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise UsageError("this line is no journal entry", where=f"{path}:{number}", why=str(error)) from error
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+        raise UsageError(
+            "this line is no journal entry",
+            where=f"{path}:{number}",
+            why=str(error),
+            fix="judge an unchanged copy of the run's folder",
+        ) from error
 
 
 def _digest(line: bytes) -> str:

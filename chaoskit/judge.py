@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 
 from chaoskit import conditions, units
@@ -18,13 +19,14 @@ from chaoskit.journal import Entry
 from chaoskit.model import Evidence, Finding, Verdict, worst
 from chaoskit.result import Result
 from chaoskit.samples import Outcome
-from chaoskit.spec import Experiment, Load
+from chaoskit.spec import NO_LOCUST, Experiment, Load
 
 BUSIEST = 0.9
 """A load generator that used more than this share of a core measured itself as much as the app."""
 LATEST_PULSE_S = 0.02
 """A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
 NOT_SENT_SHARE = 0.001
+KEPT_UP = "the load's own processes kept up"
 EXIT = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_BY_ENDING = {"interrupted": 130, "stopped": 4}
 EXIT_UNHEALED = 5
@@ -33,10 +35,8 @@ EXIT_UNHEALED = 5
 def judge(experiment: Experiment, record: Record, entries: tuple[Entry, ...], seed: int) -> Result:
     """Judges a finished run. Never raises for what a check does: a crashed check is an inconclusive finding."""
     ending = next((e.data for e in reversed(entries) if e.kind == "ended"), {"how": "broken", "error": "it was killed"})
-    findings = (
-        *_preconditions(experiment, record, str(ending["how"]), str(ending["error"])),
-        *_asked(experiment, record),
-    )
+    own = tuple(_preconditions(experiment, record, str(ending["how"]), str(ending["error"])))
+    findings = (*own, *_asked(experiment, record, own))
     unhealed = _unhealed(entries)
     verdict = worst([f.verdict for f in findings])
     return Result(
@@ -65,9 +65,14 @@ def versions() -> dict[str, str]:
     return {"chaoskit": version("chaoskit"), "python": platform.python_version()}
 
 
-def _asked(experiment: Experiment, record: Record) -> Iterable[Finding]:
+def _asked(experiment: Experiment, record: Record, own: tuple[Finding, ...]) -> Iterable[Finding]:
+    """Requests of a load that did not keep up tell of the load: they convict nobody, and acquit nobody."""
+    doubt = next((f.reason for f in own if f.name == KEPT_UP and f.verdict is not Verdict.PASSED), "")
     for check in experiment.expect:
-        yield _guarded(check, record)
+        found = _guarded(check, record)
+        if doubt and check.rests_on_load() and found.verdict is not Verdict.INCONCLUSIVE:
+            found = replace(found, verdict=Verdict.INCONCLUSIVE, reason=f"{doubt}; {found.reason}")
+        yield found
 
 
 def _guarded(check: Check, record: Record) -> Finding:
@@ -75,8 +80,9 @@ def _guarded(check: Check, record: Record) -> Finding:
     try:
         return check.judge(record)
     except Exception as error:  # the border around a check
-        reason = f"the check crashed: {type(error).__name__}: {error}"
-        return Finding(check.title(), check.kind, Verdict.INCONCLUSIVE, reason)
+        return Finding(
+            check.kind, check.kind, Verdict.INCONCLUSIVE, f"the check crashed: {type(error).__name__}: {error}"
+        )
 
 
 # ── what any verdict rests on ────────────────────────────────────────────────────────────────────────────────────────
@@ -95,7 +101,7 @@ def _preconditions(experiment: Experiment, record: Record, how: str, error: str)
             how_landed = "; ".join(sorted({f"{act.target}: {act.how}" for act in found.acts}))
             yield _own(f"“{step.name}” landed", Verdict.PASSED, how_landed, step=step.name)
     if experiment.load:
-        yield _load(experiment.load, record)
+        yield _load(experiment.load, experiment, record)
         yield _generator(record)
 
 
@@ -113,13 +119,16 @@ def _steady(record: Record) -> Finding:
     return _own(title, Verdict.INCONCLUSIVE, f"never reached: {why}" if why else "never reached")
 
 
-def _load(load: Load, record: Record) -> Finding:
-    """The load that was asked for, measured in the steady state: later the fault itself may have lowered it."""
-    began, ended = record.phases.get("steady", (0.0, 0.0))
-    rate = conditions.measure("rate", record.locust, began, ended)
+def _load(load: Load, experiment: Experiment, record: Record) -> Finding:
+    """The load that was asked for, measured while the steady state held: later the fault itself may have lowered it."""
     title = "the load was there"
+    if load.locustfile == NO_LOCUST and load.must_reach is None:
+        return _own(title, Verdict.PASSED, "only the pulse was asked for")
+    began, ended = _when_steady(experiment, record)
+    rate = conditions.measure("rate", record.locust, began, ended)
     if load.must_reach is None:
-        return _own(title, Verdict.PASSED, f"{units.show(rate, '/s')} in the steady state; nothing was asked")
+        there = Verdict.PASSED if rate else Verdict.INCONCLUSIVE
+        return _own(title, there, f"{units.show(rate, '/s')} good answers to Locust's users; no rate was asked for")
     reached = rate is not None and rate >= load.must_reach
     return Finding(
         title,
@@ -134,11 +143,19 @@ def _load(load: Load, record: Record) -> Finding:
     )
 
 
+def _when_steady(experiment: Experiment, record: Record) -> tuple[float, float]:
+    """The time for which the steady state was held; without one, all the time from the first step on."""
+    steady = experiment.steady_state
+    if steady is None:
+        return record.phases.get("watched", (0.0, 0.0))
+    began, ended = record.phases.get("steady", (0.0, 0.0))
+    return max(began, ended - steady.for_), ended
+
+
 def _generator(record: Record) -> Finding:
     """Whether the load's own processes kept up: otherwise they measured themselves."""
     began, ended = record.phases.get("watched", (0.0, record.ended))
     within = [s for s in record.statuses if began <= s["at"] <= ended]
-    title = "the load's own processes kept up"
     trouble = list[str]()
     busy = [s["cpu"] for s in within if s["who"] == "locust"]
     if busy and sorted(busy)[len(busy) // 2] > BUSIEST:
@@ -153,7 +170,7 @@ def _generator(record: Record) -> Finding:
     if not pulse and "watched" in record.phases:
         trouble.append("the pulse recorded nothing")
     kept_up = f"the pulse was late by {units.show(late, 's')} (99th percentile), {not_sent} requests not sent"
-    return _own(title, Verdict.INCONCLUSIVE if trouble else Verdict.PASSED, "; ".join(trouble) or kept_up)
+    return _own(KEPT_UP, Verdict.INCONCLUSIVE if trouble else Verdict.PASSED, "; ".join(trouble) or kept_up)
 
 
 # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────

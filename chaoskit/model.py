@@ -168,7 +168,8 @@ class Link:
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A stretch in which no request was good, bracketed by requests. All four are intended sending times in seconds.
+    """A stretch in which no request was good, bracketed by requests. All four are times in seconds at which they were
+    sent: what a request found is true of then, also where it was sent later than it should have been.
 
     The true outage began between `last_good` and `first_bad`, and ended between `last_bad` and `first_good`.
     """

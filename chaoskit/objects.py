@@ -19,6 +19,7 @@ WATCHED = (
     "deployment",
     "replicaset",
     "statefulset",
+    "daemonset",
     "horizontalpodautoscaler",
     "persistentvolumeclaim",
     "poddisruptionbudget",
@@ -70,8 +71,8 @@ class Objects:
         selector = owner["spec"].get("selector")
         if not selector:
             return []
-        wanted = selector if ref.kind == "service" else selector.get("matchLabels", {})
-        return [p for p in self.all("pod") if namespace(p) == within and selects(wanted, labels(p))]
+        wanted = {"matchLabels": selector} if ref.kind == "service" else selector
+        return [p for p in self.all("pod") if namespace(p) == within and matches(wanted, labels(p))]
 
     def pods_on(self, node: str) -> list[Raw]:
         return [p for p in self.all("pod") if node_of(p) == node]
@@ -106,6 +107,25 @@ def node_of(pod: Raw) -> str:
 def selects(wanted: Mapping[str, str], has: Mapping[str, str]) -> bool:
     """Equality-based selection. An empty selector selects nothing: nobody is hit by having said nothing."""
     return bool(wanted) and all(has.get(key) == value for key, value in wanted.items())
+
+
+def matches(selector: Raw, has: Mapping[str, str]) -> bool:
+    """A LabelSelector, as workloads have it: `matchLabels` and `matchExpressions`. An empty one selects nothing."""
+    wanted = selector.get("matchLabels") or {}
+    expressions = selector.get("matchExpressions") or ()
+    said = bool(wanted or expressions)
+    return said and (not wanted or selects(wanted, has)) and all(_fits(e, has) for e in expressions)
+
+
+def _fits(expression: Raw, has: Mapping[str, str]) -> bool:
+    """One requirement (apimachinery, labels.Requirement.Matches); an unknown operator fits nothing."""
+    value, values = has.get(expression["key"]), expression.get("values") or ()
+    return {
+        "In": value is not None and value in values,
+        "NotIn": value is None or value not in values,
+        "Exists": value is not None,
+        "DoesNotExist": value is None,
+    }.get(expression["operator"], False)
 
 
 def condition(o: Raw, kind: str) -> bool:

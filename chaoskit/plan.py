@@ -6,15 +6,16 @@ step and the candidates alone, so that the same seed hits the same pods of the s
 
 from __future__ import annotations
 
+import math
 import random
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaoskit.contracts import Action
 from chaoskit.errors import RefusedError
 from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Raw, Right, Target
-from chaoskit.objects import CONTROL_PLANE_LABEL, WATCHED, Objects, annotation, controller, labels, name, ready
+from chaoskit.objects import CONTROL_PLANE_LABEL, WATCHED, Objects, annotation, controller, labels, ready, uid
 from chaoskit.spec import Experiment, Safety
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
@@ -23,6 +24,7 @@ GROUPS = {
     "deployment": "apps",
     "replicaset": "apps",
     "statefulset": "apps",
+    "daemonset": "apps",
     "horizontalpodautoscaler": "autoscaling",
     "poddisruptionbudget": "policy",
     "event": "events.k8s.io",
@@ -30,6 +32,8 @@ GROUPS = {
 FEWEST_SCRAPES = 4
 """A rate needs at least two samples in its window; four keep it defined when a scrape is late and another lost."""
 SHORTEST_WINDOW_S = 5.0
+ROUNDING = 1e-9
+"""57 % of 100 are 57, though 0.57 × 100 is a little less in binary."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +62,7 @@ class Plan:
 def queries(experiment: Experiment, namespace: str, scrape_interval_s: float) -> dict[str, str]:
     """The experiment's metrics with $namespace, $service and $window filled in."""
     window = max(SHORTEST_WINDOW_S, FEWEST_SCRAPES * scrape_interval_s)
-    known = {"namespace": namespace, "service": experiment.app.service, "window": f"{window:.0f}s"}
+    known = {"namespace": namespace, "service": experiment.app.service, "window": f"{math.ceil(window)}s"}
     wanted = dict(experiment.metrics)
     for check in experiment.expect:
         wanted.update(check.metrics())
@@ -86,8 +90,8 @@ def choose(action: Action, objects: Objects, within: str, safety: Safety, rng: r
 def most(kind: str, candidates: int, objects: Objects, safety: Safety) -> int:
     """How many of `candidates` the limits allow to be hit; one is always allowed."""
     if kind == "node":
-        return max(1, int(safety.nodes_at_most * len(objects.all("node"))))
-    return max(1, int(safety.at_most * candidates))
+        return max(1, int(safety.nodes_at_most * len(objects.all("node")) + ROUNDING))
+    return max(1, int(safety.at_most * candidates + ROUNDING))
 
 
 def protected(target: Target, objects: Objects, within: str) -> str:
@@ -106,17 +110,17 @@ def protected(target: Target, objects: Objects, within: str) -> str:
     return ""
 
 
-def refusal(target: Target, chosen: Sequence[Target], objects: Objects, within: str, safety: Safety) -> str:
-    """Why the act on `target` must not happen now, or empty: the limits, against the live state, right before it."""
+def refusal(target: Target, hit: Collection[str], objects: Objects, within: str, safety: Safety) -> str:
+    """Why the act on `target` must not happen now, or empty: the limits, against the live state, right before it.
+
+    `hit`: UIDs of what the step has hit or is going to. They are as good as gone, whatever the watch says yet, so that
+    a step whose last act would break a limit is refused before its first."""
     if why := protected(target, objects, within):
         return why
     pod = objects.by_uid("pod", target.uid) if target.kind == "pod" else None
-    if pod is None or target not in chosen:
-        return ""
-    _, owner = controller(pod)
-    left = [
-        p for p in objects.all("pod") if owner and controller(p)[1] == owner and ready(p) and name(p) != target.name
-    ]
+    owner = controller(pod)[1] if pod is not None else ""
+    doomed = {*hit, target.uid}
+    left = [p for p in objects.all("pod") if controller(p)[1] == owner and ready(p) and uid(p) not in doomed]
     if owner and len(left) < safety.keep_ready:
         return f"{len(left)} ready pods would be left beside {target}; safety.keep_ready is {safety.keep_ready}"
     return ""

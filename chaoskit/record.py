@@ -6,15 +6,16 @@ result.json  junit.xml  summary.md  report.html  logs/
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
 from chaoskit import journal
 from chaoskit.contracts import Act, ConditionRecord, Record, StepRecord
-from chaoskit.errors import UsageError
+from chaoskit.errors import ToolError, UsageError
 from chaoskit.journal import Entry
 from chaoskit.model import Answer, ClusterInfo, Raw, Series, Target, WatchEvent
 from chaoskit.plan import Plan
@@ -35,7 +36,8 @@ class EventLog:
     """Appends watch events as lines of JSON, without what may hold secrets (environments, volumes) or only fills."""
 
     def __init__(self, path: Path) -> None:
-        self._file: TextIO = path.open("a", encoding="utf-8")
+        self._path = path
+        self._file: TextIO = path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def write(self, event: WatchEvent) -> None:
         body = {
@@ -45,13 +47,25 @@ class EventLog:
             "first": event.first,
             "object": trimmed(event.object),
         }
-        self._file.write(json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n")
+        with _written(self._path):
+            self._file.write(json.dumps(body, ensure_ascii=False, separators=(",", ":")) + "\n")
 
     def flush(self) -> None:
-        self._file.flush()
+        with _written(self._path):
+            self._file.flush()
 
     def close(self) -> None:
-        self._file.close()
+        with _written(self._path):
+            self._file.close()
+
+
+@contextlib.contextmanager
+def _written(path: Path) -> Iterator[None]:
+    """What the disk says against it, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise ToolError("the run's record cannot be written", where=str(path), why=str(error), fix="df -h") from error
 
 
 def trimmed(o: Raw) -> dict[str, Any]:
@@ -76,7 +90,6 @@ def _without_secrets(spec: Any) -> Any:  # noqa: ANN401 - raw JSON of any shape
 
 
 def write_start(folder: Path, plan: Plan, info: ClusterInfo, origin_unix: float, scrape_interval_s: float) -> None:
-    (folder / EXPERIMENT).write_text(dumps(plan.experiment), encoding="utf-8")
     load = plan.experiment.load
     body = {
         "run": plan.run,
@@ -89,12 +102,15 @@ def write_start(folder: Path, plan: Plan, info: ClusterInfo, origin_unix: float,
         "queries": dict(plan.queries),
         "cluster": asdict(info),
     }
-    (folder / RUN).write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
+    with _written(folder):
+        (folder / EXPERIMENT).write_text(dumps(plan.experiment), encoding="utf-8")
+        (folder / RUN).write_text(json.dumps(body, indent=2) + "\n", encoding="utf-8")
 
 
 def write_answers(folder: Path, answers: Mapping[str, Answer]) -> None:
     body = {name: asdict(answer) for name, answer in answers.items()}
-    (folder / METRICS).write_text(json.dumps(body), encoding="utf-8")
+    with _written(folder):
+        (folder / METRICS).write_text(json.dumps(body), encoding="utf-8")
 
 
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -105,6 +121,18 @@ def read(folder: Path) -> tuple[Experiment, Record, int]:
     if not (folder / RUN).exists() or not (folder / journal.FILE).exists():
         raise UsageError("this is no run's folder", where=str(folder), fix="chaoskit judge runs/NAME")
     experiment = load_experiment(folder / EXPERIMENT)
+    try:
+        return experiment, *_read(folder, experiment)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UsageError(
+            "the run's folder is damaged",
+            where=str(folder),
+            why=f"{type(error).__name__}: {error}",
+            fix="judge an unchanged copy of it",
+        ) from error
+
+
+def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
     about = json.loads((folder / RUN).read_text(encoding="utf-8"))
     entries = journal.read(folder / journal.FILE)
     record = Record(
@@ -126,7 +154,7 @@ def read(folder: Path) -> tuple[Experiment, Record, int]:
         statuses=tuple(dict(e.data) | {"at": e.at} for e in entries if e.kind == "load"),
         notes=tuple(str(e.data["text"]) for e in entries if e.kind == "note"),
     )
-    return experiment, record, int(about["seed"])
+    return record, int(about["seed"])
 
 
 def _info(data: Mapping[str, Any]) -> ClusterInfo:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TypeVar
 
@@ -34,7 +34,23 @@ def _offered(package: str, path: Iterable[str], kind: type[T]) -> Iterator[type[
     for module in pkgutil.iter_modules(path):
         yield from _classes(importlib.import_module(f"{package}.{module.name}"), kind)
     for entry in entry_points(group=package):
-        yield entry.load()
+        yield _loaded(entry, kind)
+
+
+def _loaded(entry: EntryPoint, kind: type[T]) -> type[T]:
+    """What another distribution offers. Importing it may raise anything: it becomes an error that names it."""
+    try:
+        item = entry.load()
+    except Exception as error:  # the border to somebody else's module
+        raise UsageError(
+            f"{entry.group}: {entry.name!r} cannot be imported",
+            where=entry.value,
+            why=f"{type(error).__name__}: {error}",
+            fix=f"uninstall or mend {entry.dist.name if entry.dist else 'the distribution that offers it'}",
+        ) from error
+    if not (isinstance(item, type) and issubclass(item, kind)):
+        raise UsageError(f"{entry.group}: {entry.name!r} is no {kind.__name__}", where=entry.value)
+    return item
 
 
 def _classes(module: ModuleType, kind: type[T]) -> Iterator[type[T]]:

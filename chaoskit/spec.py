@@ -21,6 +21,7 @@ from chaoskit import yamlfile
 from chaoskit.actions import ACTIONS
 from chaoskit.checks import CHECKS
 from chaoskit.checks.metric import ConditionField, Metric
+from chaoskit.checks.outage import Outage
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Action, Check, Count, Part, Rate, Seconds, Share
 from chaoskit.errors import ExperimentError
@@ -250,17 +251,43 @@ def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]
             if step not in names:
                 place = document.place(("expect", i, check.kind, "of"))
                 yield f"{place}: no step is called {step!r}{_did_you_mean(step, names)}"
+    yield from _beyond_the_load(experiment, document)
     known = [*experiment.metrics, *MEASURES]
     for path, condition in _conditions(experiment):
         if condition.name not in known:
             yield f"{document.place(path)}: nothing is called {condition.name!r}{_did_you_mean(condition.name, known)}"
-        elif condition.name in MEASURES and experiment.load is None:
-            yield f"{document.place(path)}: {condition.name!r} is a measure of the load, and this experiment has none"
+        elif condition.name in MEASURES and (why := _unmeasured(condition.name, experiment.load)):
+            yield f"{document.place(path)}: {condition.name!r} is a measure of {why}, and this experiment has none"
     for name, query in experiment.metrics.items():
         for variable in re.findall(r"\$\{?([A-Za-z_]\w*)", query.replace("$$", "")):
             if variable not in VARIABLES:
                 hint = _did_you_mean(variable, VARIABLES)
                 yield f"{document.place(('metrics', name))}: ${variable} is not filled in{hint}"
+
+
+def _unmeasured(name: str, load: Load | None) -> str:
+    """What a measure would need and the load does not have, or empty."""
+    if load is None:
+        return "the load"
+    return "Locust's requests" if load.locustfile == NO_LOCUST and not name.startswith("pulse") else ""
+
+
+def _beyond_the_load(experiment: Experiment, document: Document) -> Iterable[str]:
+    """What could never be decided by the load that there is."""
+    load = experiment.load
+    if load and load.locustfile == NO_LOCUST and load.must_reach is not None:
+        yield f"{document.place(('load', 'must_reach'))}: must_reach counts Locust's requests, and locustfile is none"
+    for i, check in enumerate(experiment.expect):
+        if not isinstance(check, Outage):
+            continue
+        if load is None:
+            yield f"{document.place(('expect', i, 'outage'))}: outages are measured by the pulse, and load is none"
+        elif check.at_most < 2 * load.pulse.period:
+            least = write_duration(2 * load.pulse.period)
+            yield (
+                f"{document.place(('expect', i, 'outage', 'at_most'))}: the pulse can tell no less than two of its "
+                f"periods ({least}); for no lost request at all, write at_most: {least} and lost: 0"
+            )
 
 
 def _conditions(experiment: Experiment) -> Iterable[tuple[Path_, Condition]]:

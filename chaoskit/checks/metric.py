@@ -40,6 +40,9 @@ class Metric(Check):
         """`metric: errors < 1%` is short for `metric: {holds: errors < 1%}`."""
         return {"holds": value} if isinstance(value, str) else value
 
+    def rests_on_load(self) -> bool:
+        return self.holds.name in MEASURES
+
     def steps(self) -> Sequence[str]:
         return (self.of,) if self.of else ()
 
@@ -75,12 +78,13 @@ class Metric(Check):
     def _judge_answer(self, record: Record, began: float, ended: float) -> Finding:
         answer = record.answers.get(self.holds.name)
         shown = (_evidence(record, answer, began, ended),) if answer else ()
-        why, series = _usable(record, answer, began, ended)
-        values = [v for s in series for _, v in s.points]
-        finite = [v for v in values if not math.isnan(v)]
-        unit = self.holds.unit
         if self.when == "at the end":
-            finite = [s.points[-1][1] for s in series if s.points and not math.isnan(s.points[-1][1])]
+            # Only what is still there at the end counts: a series may have ended with its pod long before.
+            began = max(began, ended - LATE_SCRAPES * record.scrape_interval_s)
+        why, series = _usable(record, answer, began, ended, last=self.when == "at the end")
+        values = [v for s in series for _, v in s.points]
+        finite = [v for v in values if math.isfinite(v)]
+        unit = self.holds.unit
         worst = self.holds.worst(finite) if finite else None
         if worst is not None and self.holds.holds(worst) is False and not (answer and answer.warnings):
             return self._finding(worst, unit, shown, f"the worst of {len(values)} samples")
@@ -103,29 +107,31 @@ class Metric(Check):
         )
 
 
-def _usable(record: Record, answer: Answer | None, began: float, ended: float) -> tuple[str, tuple[Series, ...]]:
-    """(why the answer cannot carry a pass, or empty; its series within the window)."""
+def _usable(
+    record: Record, answer: Answer | None, began: float, ended: float, *, last: bool
+) -> tuple[str, tuple[Series, ...]]:
+    """(why the answer cannot carry a pass, or empty; its series within the window, or their `last` points)."""
     if answer is None:
         return "the query was never run", ()
     if answer.error:
         return f"Prometheus gave no answer: {answer.error}", ()
-    first, last = record.origin_unix + began, record.origin_unix + ended
-    cut = [Series(s.labels, tuple(p for p in s.points if first <= p[0] <= last)) for s in answer.series]
-    series = tuple(s for s in cut if s.points)
+    first, until = record.origin_unix + began, record.origin_unix + ended
+    cut = [Series(s.labels, tuple(p for p in s.points if first <= p[0] <= until)) for s in answer.series]
+    series = tuple(Series(s.labels, s.points[-1:] if last else s.points) for s in cut if s.points)
     if not series:
         return "the query gave no data in the window", ()
     if answer.warnings:
         return f"the answer may be partial: {'; '.join(answer.warnings)}", series
-    if any(math.isnan(v) for s in series for _, v in s.points):
-        return "the query gave NaN in the window (a division by zero?)", series
-    return _gap(record, series, first, last), series
+    if why := conditions.undecidable([v for s in series for _, v in s.points]):
+        return f"the query gave {why}", series
+    return _gap(record, series, first, until), series
 
 
-def _gap(record: Record, series: Sequence[Series], first: float, last: float) -> str:
+def _gap(record: Record, series: Sequence[Series], first: float, until: float) -> str:
     """Where no series at all covers a stretch of the window. A series may begin or end with its pod; all may not."""
     times = sorted({t for s in series for t, _ in s.points})
     allowed = LATE_SCRAPES * record.scrape_interval_s
-    edges = [first, *times, last]
+    edges = [first, *times, until]
     longest = max(b - a for a, b in itertools.pairwise(edges))
     return f"the data has a gap of {longest:.1f} s in the window" if longest > allowed else ""
 

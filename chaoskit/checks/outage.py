@@ -30,6 +30,9 @@ class Outage(Check):
         "fresh", description="a new connection for each request, or one that is kept while it works"
     )
 
+    def rests_on_load(self) -> bool:
+        return True
+
     def steps(self) -> Sequence[str]:
         return (self.of,)
 
@@ -46,7 +49,7 @@ class Outage(Check):
         period = record.pulse_period_s
         seen = evidence.outages(record.pulse, STREAMS[self.connections], began, ended, period)
         shown = (Evidence("pulse", _as_data(seen)),)
-        if seen.due == 0:
+        if seen.due == seen.not_sent:
             return inconclusive(self, "the pulse sent nothing in this step", step=self.of, evidence=shown)
         longest = seen.longest
         finding = at_most(
@@ -54,30 +57,34 @@ class Outage(Check):
             longest.seconds if longest else 0.0,
             self.at_most,
             "s",
-            uncertainty=longest.uncertainty if longest else 0.0,
+            uncertainty=longest.uncertainty if longest else period,
             reason=_reason(seen, period),
             step=self.of,
             evidence=shown,
         )
-        return self._with_losses(finding, seen, longest, period)
+        return self._with_losses(finding, seen, longest)
 
-    def _with_losses(
-        self, finding: Finding, seen: evidence.Coverage, longest: Stretch | None, period: float
-    ) -> Finding:
+    def _with_losses(self, finding: Finding, seen: evidence.Coverage, longest: Stretch | None) -> Finding:
         """Failure needs no complete data; a pass does."""
         if finding.verdict is Verdict.FAILED:
             return finding
         if self.lost is not None and seen.lost > self.lost:
             reason = f"{seen.lost} of {seen.due} requests were lost, at most {self.lost} allowed"
             return _replaced(finding, Verdict.FAILED, reason, float(seen.lost), "requests", self.lost - seen.lost)
-        if longest is not None and longest.open_end and finding.verdict is Verdict.PASSED:
-            return _replaced(
-                finding, Verdict.INCONCLUSIVE, f"still down when the step's window ended; {finding.reason}"
-            )
-        if seen.blind_s > period * 2:
-            reason = f"the pulse is blind for {units.show(seen.blind_s, 's')} of this step; {finding.reason}"
-            return _replaced(finding, Verdict.INCONCLUSIVE, reason)
+        if finding.verdict is Verdict.PASSED and (why := self._unsure(seen, longest)):
+            return _replaced(finding, Verdict.INCONCLUSIVE, f"{why}; {finding.reason}")
         return finding
+
+    def _unsure(self, seen: evidence.Coverage, longest: Stretch | None) -> str:
+        """Why what was not seen may have been too long, or empty."""
+        if longest is not None and longest.open_end:
+            return "still down when the recording ended"
+        if seen.silence_s > self.at_most:
+            blind, silent = units.show(seen.blind_s, "s"), units.show(seen.silence_s, "s")
+            return f"the pulse is blind for {blind} of this step, and without an answer for up to {silent}"
+        if self.lost is not None and seen.lost + seen.not_sent > self.lost:
+            return f"{seen.not_sent} requests were not sent, and may have been lost"
+        return ""
 
 
 def _replaced(

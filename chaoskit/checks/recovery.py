@@ -35,11 +35,14 @@ class Recovery(Check):
         if not chains:
             return inconclusive(self, "no pod went away in this step, so nothing had to recover", step=self.of)
         shown = tuple(Evidence(f"chain of {c.victim}", c.as_data()) for c in chains)
-        window = (step.ended or record.ended) - step.began
+        ended = step.ended if step.ended is not None else record.ended
         unfinished = [c for c in chains if c.seconds is None]
         if unfinished:
-            return _unfinished(self, unfinished[0], window, shown, record)
+            return _unfinished(self, unfinished[0], ended - unfinished[0].accepted, shown, record)
         slowest = max(chains, key=lambda c: c.seconds or 0.0)
+        if _broken(record, slowest.accepted, slowest.seconds or 0.0):
+            reason = f"the watch was broken while {slowest.victim} was replaced: when each thing happened is not known"
+            return inconclusive(self, reason, step=self.of, evidence=shown, value=slowest.seconds, unit="s")
         return at_most(
             self,
             slowest.seconds or 0.0,
@@ -52,12 +55,17 @@ class Recovery(Check):
         )
 
 
+def _broken(record: Record, began: float, seconds: float) -> bool:
+    """Any of the chains may have lost an event then: which pod replaced which is told by all of them."""
+    return bool(evidence.gaps(record, began, began + seconds, ("pod", "endpointslice")))
+
+
 def _unfinished(
     check: Recovery, chain: evidence.Chain, window: float, shown: tuple[Evidence, ...], record: Record
 ) -> Finding:
     """Never recovered within the window: a failure if the window was long enough to know."""
     missing = f"{chain.victim}: {chain.missing} was not seen in the {units.show(window, 's')} that were watched"
-    if evidence.gaps(record, chain.accepted, chain.accepted + window):
+    if _broken(record, chain.accepted, window):
         return inconclusive(check, f"{missing}, but the watch was broken meanwhile", step=check.of, evidence=shown)
     if window < check.within:
         return inconclusive(

@@ -37,9 +37,15 @@ class Restart(Check):
         if not found:
             return inconclusive(self, "this step killed no container", step=self.of)
         shown = tuple(Evidence(f"restart of {r.pod}", asdict(r)) for r in found)
+        ended = step.ended if step.ended is not None else record.ended
         bad = next((self._wrong(r) for r in found if self._wrong(r)), "")
-        if bad and evidence.gaps(record, step.began, step.ended or record.ended):
-            return inconclusive(self, f"{bad}, but the watch was broken meanwhile", step=self.of, evidence=shown)
+        if evidence.gaps(record, step.began, ended, ("pod",)):
+            reason = f"{bad or 'restarted'}, but the watch was broken meanwhile: when is not known"
+            return inconclusive(self, reason, step=self.of, evidence=shown)
+        waiting = next((r for r in found if r.ready is None and not r.replaced), None)
+        if waiting and ended - step.began < self.within:
+            reason = f"{self._wrong(waiting)}; that is less than the limit: watch longer"
+            return inconclusive(self, reason, step=self.of, evidence=shown)
         if bad:
             limit = f"within {units.show(self.within, 's')}"
             return Finding(self.title(), self.kind, Verdict.FAILED, bad, limit=limit, step=self.of, evidence=shown)
@@ -61,7 +67,7 @@ class Restart(Check):
         if found.replaced:
             return f"{found.pod}: the whole pod was replaced, not its container restarted"
         if found.count == 0:
-            return f"{found.pod}: the container was not restarted (restart policy {found.policy})"
+            return f"{found.pod}: the container was not restarted in the time that was watched (policy {found.policy})"
         if found.ready is None:
             return f"{found.pod}: restarted {found.count} times, but not ready again in the time that was watched"
         if found.count > self.times:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from chaoskit.checks.judging import inconclusive
@@ -26,18 +27,26 @@ class SteadyState(Check):
         shown = (Evidence("last look", {"conditions": [_row(c) for c in final]}),)
         broken = [c for c in final if c.holds is False]
         unknown = [c for c in final if c.holds is None]
-        if broken:
+        if (broken or unknown) and "metrics" not in record.phases:
+            verdict, reason = Verdict.INCONCLUSIVE, "the run ended before the time allowed for it was over"
+        elif broken:
             verdict, reason = Verdict.FAILED, "; ".join(_text(c) for c in broken)
         elif unknown:
             verdict, reason = Verdict.INCONCLUSIVE, "; ".join(_text(c) for c in unknown)
         elif "steady again" not in record.phases:
-            verdict, reason = (
-                Verdict.FAILED,
-                "the conditions did not hold for as long as was asked, in the time allowed",
-            )
+            verdict, reason = _not_for_long_enough(record, looks)
         else:
             verdict, reason = Verdict.PASSED, "; ".join(_text(c) for c in final)
         return Finding(self.title(), self.kind, verdict, reason, evidence=shown)
+
+
+def _not_for_long_enough(record: Record, looks: Sequence[ConditionRecord]) -> tuple[Verdict, str]:
+    """They hold, but not yet for as long as was asked when the time was over."""
+    if "metrics" not in record.phases:
+        return Verdict.INCONCLUSIVE, "the run ended before the time allowed for it was over"
+    if all(look.holds is None for look in looks if not look.holds):
+        return Verdict.INCONCLUSIVE, "there was no data for as long as was asked"
+    return Verdict.FAILED, "the conditions did not hold for as long as was asked, in the time allowed"
 
 
 def _text(look: ConditionRecord) -> str:

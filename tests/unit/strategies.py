@@ -94,7 +94,12 @@ def checks(draw, steps, names) -> Check:
                 lost=st.integers(0, 99),
                 connections=st.sampled_from(["fresh", "kept"]),
             ),
-            _with(Metric, {"holds": conditions(names)}, of=of, when=st.sampled_from(["always", "at the end"])),
+            _with(
+                Metric,
+                {"holds": conditions(names)},
+                of=of,
+                when=st.sampled_from(["always", "at the end"]),
+            ),
             st.just(SteadyState()),
         )
     )
@@ -102,12 +107,13 @@ def checks(draw, steps, names) -> Check:
 
 LOADS = st.one_of(
     st.none(),
+    st.just(spec.Load(locustfile="none")),
+    _only(spec.Load, must_reach=RATES),
     _only(
         spec.Load,
-        locustfile=st.sampled_from(["shopper", "none", "load/mine.py"]),
+        locustfile=st.sampled_from(["shopper", "load/mine.py"]),
         users=st.integers(1, 100_000),
         spawn_rate=RATES,
-        must_reach=RATES,
         pulse=_only(spec.Pulse, path=st.sampled_from(["/", "/orders?x=1"]), period=SHORT, timeout=SHORT),
     ),
 )
@@ -119,8 +125,8 @@ def experiments(draw) -> spec.Experiment:
     load = draw(LOADS)
     own = draw(st.lists(st.from_regex(r"m_[A-Za-z0-9_]{0,8}", fullmatch=True), unique=True, max_size=3))
     queries = {name: draw(TEXTS.map(lambda t: t.replace("$", "")) | st.just('up{ns="$namespace"}')) for name in own}
-    known = [*own, *(MEASURES if load else ())]
-    names = st.sampled_from(known) if known else st.nothing()
+    known = [*own, *(m for m in MEASURES if load and (load.locustfile != "none" or m.startswith("pulse")))]
+    names = st.sampled_from(known or ["none"])
     steps = draw(st.lists(st.builds(spec.Step, NAMES, ACTIONS, DURATIONS.map(_seconds)), min_size=1, max_size=3))
     steps = list({step.name: step for step in steps}.values())
     steady = draw(st.none() | _steady(names)) if known else None
@@ -133,7 +139,7 @@ def experiments(draw) -> spec.Experiment:
         metrics=queries,
         steady_state=steady,
         steps=tuple(steps),
-        expect=tuple(draw(st.lists(_checks([s.name for s in steps], names, known), min_size=1, max_size=4))),
+        expect=tuple(draw(st.lists(_checks([s.name for s in steps], names, known, load), min_size=1, max_size=4))),
         safety=draw(_safety(stop_if)),
         labels=draw(st.dictionaries(TRICKY | TEXTS, TRICKY | TEXTS, max_size=2)),
     )
@@ -153,6 +159,10 @@ def _safety(stop_if):
     return _with(spec.Safety, {"stop_if": st.just(stop_if)}, at_most=SHARES, keep_ready=st.integers(0, 9))
 
 
-def _checks(steps, names, known):
-    found = checks(steps, names)
-    return found if known else found.filter(lambda check: not isinstance(check, Metric))
+def _checks(steps, names, known, load):
+    def possible(check: Check) -> bool:
+        if isinstance(check, Outage):
+            return load is not None and check.at_most >= 2 * load.pulse.period
+        return bool(known) or not isinstance(check, Metric)
+
+    return checks(steps, names).filter(possible)

@@ -135,6 +135,25 @@ def test_a_mistake_is_told_with_its_place_and_the_way_out(old, new, place, says)
     assert any(line.startswith(f"{place}: ") and says in line for line in told), told
 
 
+@pytest.mark.parametrize(
+    ("load", "expect", "place", "says"),
+    [
+        ("none", "outage: {of: lose a pod, at_most: 1s}", "x.yaml:8:5", "measured by the pulse"),
+        ("{users: 5}", "outage: {of: lose a pod, at_most: 0s}", "x.yaml:8:30", "at_most: 20ms and lost: 0"),
+        ("{locustfile: none, must_reach: 5/s}", "steady_state: {}", "x.yaml:2:26", "locustfile is none"),
+        ("{locustfile: none}", "metric: p99 < 1s", "x.yaml:8:5", "Locust's requests"),
+    ],
+)
+def test_what_the_load_could_never_decide_is_refused(load, expect, place, says):
+    text = SMALL.replace("name: small", f"name: small\nload: {load}").replace(
+        "outage: {of: lose a pod, at_most: 1s}", expect
+    )
+    told = problems(text)
+    assert len(told) == 1
+    assert told[0].startswith(f"{place}: ")
+    assert says in told[0]
+
+
 def test_an_experiment_that_expects_nothing_is_refused():
     head = SMALL.split("expect:", maxsplit=1)[0]
     assert problems(head + "expect: []\n") == [
@@ -234,7 +253,9 @@ def _read_or_refused(text: str) -> None:
 
 
 def test_changes_are_checked_as_a_file_would_be():
-    experiment = spec.loads(SMALL)
+    experiment = spec.loads(
+        SMALL.replace("outage: {of: lose a pod, at_most: 1s}", "recovery: {of: lose a pod, within: 1s}")
+    )
     assert spec.with_changes(experiment, {"load": {"users": 80}}).load.users == 80
     assert spec.with_changes(experiment, {"load": "none"}).load is None
     assert spec.with_changes(spec.with_changes(experiment, {"load": "none"}), {"load": {"users": 3}}).load.users == 3
