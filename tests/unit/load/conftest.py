@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,14 @@ BODY = b'{"shop": "refapp", "items": [{"id": "tea"}]}'
 HEAD = b"HTTP/1.1 %s\r\nContent-Length: %d\r\nX-Served-By: pod-1\r\nX-Version: 2\r\nX-Color: blue\r\n\r\n"
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 PATIENCE_S = 20.0
+BEHAVIOURS = ("hang", "reset", "error", "garbage")
 
 
 class Server:
-    """`behaviour`: ok, slow (answers after `delay_s`), hang (never answers), reset, error (503) or garbage."""
+    """`behaviour`: ok, slow (answers after `delay_s`), hang (never answers), reset, error (503) or garbage.
+
+    A path like `/hang` behaves by its name, whatever the behaviour of the rest.
+    """
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
@@ -41,6 +46,7 @@ class Server:
         self.connections = 0
         self.requests: list[str] = []
         self._open: set[asyncio.Transport] = set()
+        self._opening: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._thread.start()
@@ -52,16 +58,34 @@ class Server:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def on(self) -> None:
-        self._server = self._run(self._listen())
+        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        self._accepting = asyncio.run_coroutine_threadsafe(self._accept(), self._loop)
 
     def off(self) -> None:
         """Refuses connections from now on, and resets the ones that are open."""
+        self._accepting.cancel()
 
         async def close() -> None:
-            self._server.close()
-            self._reset_all()
+            self._listener.close()
+            while self._open or self._opening:  # What was accepted just before is not open yet.
+                self._reset_all()
+                await asyncio.sleep(0.005)
 
         self._run(close())
+
+    async def _accept(self) -> None:
+        """By hand, for asyncio's own server leaks a connection that it accepts while it is being closed."""
+        while True:
+            accepted, _ = await self._loop.sock_accept(self._listener)
+            opening = self._loop.create_task(self._serve(accepted))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        with suppress(OSError):  # A client that gives up during the TLS handshake.
+            await self._loop.connect_accepted_socket(lambda: _Connection(self), accepted, ssl=self._tls)
 
     def reset_connections(self) -> None:
         async def reset() -> None:
@@ -70,20 +94,14 @@ class Server:
         self._run(reset())
 
     def close(self) -> None:
-        self.off()
+        if self._listener.fileno() >= 0:
+            self.off()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
     def _run(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
-
-    async def _listen(self) -> asyncio.Server:
-        server = await self._loop.create_server(
-            lambda: _Connection(self), "127.0.0.1", self.port, backlog=1024, ssl=self._tls
-        )
-        self.port = server.sockets[0].getsockname()[1]
-        return server
 
     def _reset_all(self) -> None:
         for transport in list(self._open):
@@ -109,9 +127,11 @@ class _Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         server = self._server
-        server.requests.append(data.split(b"\r\n")[0].decode())
+        request = data.split(b"\r\n")[0].decode()
+        server.requests.append(request)
         close = b"Connection: close" in data
-        match server.behaviour:
+        path = request.split(" ")[1][1:]
+        match path if path in BEHAVIOURS else server.behaviour:
             case "hang":
                 pass
             case "reset":

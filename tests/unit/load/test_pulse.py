@@ -22,7 +22,7 @@ PERIOD_S = 0.01
 @pytest.fixture
 def pulse(start, server):
     def begin(**config):
-        defaults = {"url": server.url + "/items", "stop_after_s": 30, "period_s": PERIOD_S, "timeout_s": 0.5}
+        defaults = {"url": server.url + "/items", "stop_after_s": 30, "period_s": PERIOD_S, "timeout_s": 2}
         return start("pulse", **(defaults | config))
 
     return begin
@@ -52,8 +52,11 @@ def test_one_stream_connects_anew_each_time_and_the_other_keeps_its_connection(p
     process.wait_for(lambda line: line["ok"] >= 20)
     process.stop()
     samples = process.samples()
-    fresh = len([s for s in of(samples, Stream.FRESH) if s.outcome is not Outcome.NOT_SENT])
-    assert fresh + 1 <= server.connections <= fresh + 3
+    fresh, kept = (
+        len([s for s in of(samples, stream) if s.outcome is not Outcome.NOT_SENT])
+        for stream in (Stream.FRESH, Stream.KEPT)
+    )
+    assert 1 <= server.connections - fresh < kept / 2
 
 
 def test_speaks_tls_to_a_certificate_of_the_apps_own_making(pulse, tls_server):
@@ -103,8 +106,8 @@ def test_tells_that_connections_are_refused(pulse, server):
 
 
 def test_tells_that_a_name_does_not_resolve(pulse):
-    process = pulse(url="http://no-such-host.invalid/", timeout_s=5)
-    process.wait_for(lambda line: line["failed"] >= 5)
+    process = pulse(url="http://no-such-host.invalid/", timeout_s=5, period_s=0.1)
+    process.wait_for(lambda line: line["failed"] >= 2)
     process.stop()
     assert Outcome.DNS in {s.outcome for s in process.samples()}
 
@@ -113,19 +116,26 @@ def test_tells_that_a_name_does_not_resolve(pulse):
 def test_brackets_an_outage(pulse, server, stream):
     process = pulse()
     process.wait_for(lambda line: line["ok"] >= 40)
+    going_off = process.now()
     server.off()
     off = process.now()
     process.wait_for(lambda line: line["t"] > off + 0.4 and line["down_since"] is not None)
-    on = process.now()
+    going_on = process.now()
     server.on()
+    on = process.now()
     process.wait_for(lambda line: line["t"] > on + 0.3 and line["down_since"] is None)
     process.stop()
     samples = [s for s in of(process.samples(), stream) if s.outcome is not Outcome.NOT_SENT]
+    assert all(s.ok for s in samples if s.end < going_off or s.intended > on)
+    assert not any(s.ok for s in samples if s.intended > off and s.end < going_on)
     bad = [s.intended for s in samples if not s.ok]
-    last_good = max(s.intended for s in samples if s.ok and s.intended < bad[0])
-    first_good = min(s.intended for s in samples if s.ok and s.intended > bad[-1])
-    # The server goes off and on a little before and after the moments noted; the rest is what a period can be off.
-    assert first_good - last_good == pytest.approx(on - off, abs=2 * PERIOD_S + 0.03)
+    last_good = max((s for s in samples if s.ok and s.intended < bad[0]), key=lambda s: s.intended)
+    first_good = min((s for s in samples if s.ok and s.intended > bad[-1]), key=lambda s: s.intended)
+    # A period on either side, how long the server takes to go off and on, and what a busy machine adds.
+    gaps = max(b.intended - a.intended for a, b in pairwise(samples))
+    slack = 2 * gaps + (off - going_off) + (on - going_on) + last_good.latency + first_good.latency + 0.005
+    assert first_good.intended - last_good.intended == pytest.approx(going_on - off, abs=slack)
+    assert gaps == pytest.approx(PERIOD_S, abs=0.3)
 
 
 def test_reconnects_after_its_connection_broke(pulse, server):
@@ -136,12 +146,13 @@ def test_reconnects_after_its_connection_broke(pulse, server):
     process.wait_for(lambda line: line["t"] > broken + 0.3)
     process.stop()
     after = [s for s in of(process.samples(), Stream.KEPT) if broken < s.intended < broken + 0.3]
-    assert sum(not s.ok for s in after) <= 1
+    assert sum(not s.ok for s in after) <= 3  # What was under way; one, unless the machine is busy.
+    assert after[-1].ok
 
 
 def test_says_what_it_could_not_send(pulse, server):
     server.behaviour = "hang"
-    process = pulse(max_pending=10, timeout_s=2)
+    process = pulse(max_pending=10, timeout_s=0.5)
     process.wait_for(lambda line: line["not_sent"] >= 20)
     last = process.stop()
     samples = process.samples()
@@ -207,7 +218,7 @@ def test_does_not_outlive_its_parent(pulse, tmp_path):
     )
     with parent:
         pid = int(parent.stdout.readline())
-        parent.stdout.readline()
+        assert '"ok"' in parent.stdout.readline()
         assert alive(pid)
         parent.kill()
     deadline = time.monotonic() + 5
@@ -222,7 +233,9 @@ PARENT = textwrap.dedent(
     import subprocess, sys, time
     child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     print(child.pid, flush=True)
-    print(child.stdout.readline(), flush=True)
+    while '"ok": 0,' in (line := child.stdout.readline()):
+        pass
+    print(line, flush=True)
     time.sleep(60)
     """
 )
