@@ -19,6 +19,8 @@ POD_KEYS = (
 )
 NODE_KEYS = (*(Key(s.replace(" ", "-"), s, "box") for s in states.NODE_STATES), Key("hit", "hit by a step", "✗"))
 MOST_LANES = 30
+MARKS_APART = 2.5
+"""Percent of the width between two marks on a lane."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ def _workloads(record: Record, axis: Axis, hits: Sequence[Hit]) -> Iterator[Row]
         visible = [lane for lane in mine if lane.uid in shown]
         yield _replicas(axis, workload, record.ended)
         for lane in visible:
-            yield _lane(axis, lane, _short(lane.name, group), lane.node, [hit for hit in hits if hit.uid == lane.uid])
+            yield _lane(axis, lane, _short(lane.name, group), _note(lane), [hit for hit in hits if hit.uid == lane.uid])
         if len(visible) < len(mine):
             yield Row("", f"and {wording.count(len(mine) - len(visible), 'pod')} more", 14, css="lane")
 
@@ -63,6 +65,11 @@ def shown_lanes(lanes: Sequence[Lane], hit: set[str]) -> set[str]:
     return {lane.uid for lane in ranked[:MOST_LANES]}
 
 
+def _note(lane: Lane) -> str:
+    times = wording.count(len(lane.restarted), "restart") if lane.restarted else ""
+    return ", ".join(part for part in (lane.node, times) if part)
+
+
 def _short(name: str, group: str) -> str:
     return name.removeprefix(f"{group.partition('/')[2]}-")
 
@@ -71,7 +78,7 @@ def _replicas(axis: Axis, workload: Workload, ended: float) -> Row:
     numbers = [n for _, n in (*workload.wanted, *workload.ready)]
     scale = picture.linear([max(numbers, default=1) * 1.0])
     curves = tuple(
-        Curve(picture.polyline(axis, scale, list(picture.stairs(points, ended))), css, f"{css} replicas")
+        Curve(picture.polyline(axis, scale, picture.stairs(points, ended)), css, f"{css} replicas")
         for css, points in (("wanted", workload.wanted), ("have", workload.ready))
         if points
     )
@@ -99,7 +106,8 @@ def _lane(axis: Axis, lane: Lane, title: str, note: str, hits: Sequence[Hit]) ->
     boxes = tuple(
         picture.stay(axis, s.began, s.ended, s.state.replace(" ", "-"), f"{lane.name} {s.state}") for s in lane.stays
     )
-    marks = [Mark(axis.x(at), "↻", f"restart {n} at {at:.2f} s", css="restart") for at, n in lane.restarted[:20]]
+    restarts = (Mark(axis.x(at), "↻", f"restart {n} at {at:.2f} s", css="restart") for at, n in lane.restarted)
+    marks = list(picture.apart(restarts, MARKS_APART))
     marks += [Mark(axis.x(hit.at), "✗", f"{hit.what} at {hit.at:.2f} s", css="hit") for hit in hits[:5]]
     return Row(wording.one_line(title), note, 14, "lane", boxes=boxes, marks=tuple(marks))
 

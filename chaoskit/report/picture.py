@@ -7,7 +7,7 @@ telephone, a wide screen and paper, and needs no script.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from chaoskit import units
@@ -39,6 +39,7 @@ STEPS_S = (
 )
 MOST_POINTS = 240
 """Points of a curve: more than this many cannot be told apart on a page."""
+MOST_SAID = 600
 CLOSEST = 8.0
 """Percent of a row's height that the lines of two levels must be apart."""
 FAR_RIGHT = 70.0
@@ -244,19 +245,29 @@ def polyline(axis: Axis, scale: Scale, points: Sequence[tuple[float, float]]) ->
     return " ".join(f"{axis.x(at) * 10:.4g},{scale.y(value):g}" for at, value in points)
 
 
-def stairs(points: Sequence[tuple[float, float]], until: float) -> Iterator[tuple[float, float]]:
-    """The points of a curve whose value stays until the next one."""
+def stairs(points: Sequence[tuple[float, float]], until: float) -> list[tuple[float, float]]:
+    """The points of a curve whose value stays until the next one; not more of them than can be told apart."""
+    corners = []
     for i, (at, value) in enumerate(points):
-        yield at, value
-        yield (points[i + 1][0] if i + 1 < len(points) else until), value
+        corners += [(at, value), (points[i + 1][0] if i + 1 < len(points) else until, value)]
+    return coarse(corners)
 
 
 def thinned(said: Iterable[tuple[float, str]]) -> tuple[tuple[float, str], ...]:
-    """Without repetitions, times to the centisecond, texts on one line."""
+    """Without repetitions, times to the centisecond, texts on one line; where there are too many, only some of them."""
     kept: list[tuple[float, str]] = []
     for at, text in said:
         if not kept or kept[-1][1] != text:
             kept.append((round(at, 2), wording.one_line(text)))
+    return tuple(kept[:: -(-len(kept) // MOST_SAID) or 1])
+
+
+def apart(marks: Iterable[Mark], least: float) -> tuple[Mark, ...]:
+    """The marks without those that would cover their neighbour."""
+    kept: list[Mark] = []
+    for mark in sorted(marks, key=lambda m: m.x):
+        if not kept or mark.x - kept[-1].x >= least:
+            kept.append(mark)
     return tuple(kept)
 
 

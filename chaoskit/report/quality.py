@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from chaoskit import conditions, evidence, units
 from chaoskit.contracts import Record
-from chaoskit.model import SEEN, Answer
+from chaoskit.model import GAP, SEEN, Answer
 from chaoskit.objects import created_unix
 from chaoskit.report import wording
 from chaoskit.samples import Outcome
@@ -83,7 +83,7 @@ def _generators(record: Record) -> Iterator[Fact]:
 
 
 def _watch(record: Record) -> Iterator[Fact]:
-    found = evidence.gaps(record, 0.0, record.ended)
+    found = [e for e in record.events if e.change == GAP]
     when = ", ".join(f"{e.kind} at {e.at:.2f} s" for e in found[:10])
     value = f"{len(found)}: {when}" if found else "none"
     yield Fact("breaks of the watch", value, "none", not found)

@@ -16,9 +16,11 @@ from chaoskit.samples import Stream
 from chaoskit.spec import Experiment
 
 PULSE_KEYS = (Key("good", "answered", "box"), Key("failed", "failed", "box"), Key("unsent", "not sent", "box"))
-PULSE_LOOKS = {"good": ("good", 70.0, 30.0), "failed": ("failed", 0.0, 100.0), "not sent": ("unsent", 35.0, 65.0)}
+PULSE_LOOKS = {"good": ("good", 75.0, 25.0), "failed": ("failed", 45.0, 55.0), "not sent": ("unsent", 60.0, 40.0)}
 """Style, top and height of a stretch of the pulse, by its state."""
 MOST_LABELS = 6
+NEEDED = 8.0
+"""Percent of the width without which the seconds of an outage are not written."""
 MOST_VERSIONS = 8
 LATENCIES = ((1.0, "max", "longest"), (0.99, "p99", "p99"), (0.95, "p95", "p95"), (0.5, "p50", "p50"))
 
@@ -34,9 +36,7 @@ def rows(record: Record, axis: Axis, limits: Limits, experiment: Experiment) -> 
         wide = bins.binned(record.locust, bins.width_for(axis, record.locust))
         slow = [(c.limit, c.text) for name in ("p50", "p95", "p99", "slowest") for c in limits.get(name, ())]
         yield _rates(axis, found, _rate_limits(limits, experiment))
-        yield _latencies(
-            axis, bins.binned(record.locust, bins.width_for(axis, record.locust)), list(dict.fromkeys(slow))
-        )
+        yield _latencies(axis, wide, list(dict.fromkeys(slow)))
         yield from _versions(record, axis, found)
     for stream, words in ((Stream.FRESH, "new connections"), (Stream.KEPT, "kept connections")):
         row = pulse_row(record, axis, stream, words)
@@ -131,7 +131,7 @@ def _share(shares: Mapping[str, int], named: str) -> float:
 
 
 def pulse_row(record: Record, axis: Axis, stream: Stream, words: str) -> Row | None:
-    """The pulse as a strip: low where answered, full height where not, with the longest outages’ seconds."""
+    """The pulse as a strip: low where answered, high where not, and above it the seconds of the longest outages."""
     stretches = bins.strip(record.pulse, stream, axis, record.pulse_period_s)
     if not stretches:
         return None
@@ -141,7 +141,7 @@ def pulse_row(record: Record, axis: Axis, stream: Stream, words: str) -> Row | N
     return Row(
         "pulse",
         note,
-        30,
+        36,
         boxes=boxes,
         marks=_outage_marks(record, axis, stream, stretches[0].began, stretches[-1].ended),
         keys=PULSE_KEYS if stream is Stream.FRESH else (),
@@ -163,12 +163,13 @@ def _state_words(state: str) -> str:
 def _outage_marks(record: Record, axis: Axis, stream: Stream, began: float, ended: float) -> tuple[Mark, ...]:
     found = evidence.outages(record.pulse, stream, began, ended, record.pulse_period_s).outages
     longest = sorted(found, key=lambda o: -o.seconds)[:MOST_LABELS]
-    return picture.with_room(
-        Mark(
-            axis.x(o.first_good), "", _outage_title(o), f"down {units.show(o.seconds, 's', o.uncertainty)}", css="down"
-        )
-        for o in longest
-    )
+    marks = picture.with_room(_outage_mark(axis, o) for o in longest)
+    return tuple(m for m in marks if m.room > NEEDED)
+
+
+def _outage_mark(axis: Axis, found: Outage) -> Mark:
+    text = f"down {units.show(found.seconds, 's', found.uncertainty)}"
+    return Mark(axis.x(found.first_good), "", _outage_title(found), text, css="down")
 
 
 def _outage_title(found: Outage) -> str:
