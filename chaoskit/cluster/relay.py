@@ -6,8 +6,8 @@ The listening socket is made outside and handed in: no port opens that was not a
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
+import struct
 
 CHUNK = 65_536
 CONNECT_DEADLINE_S = 5.0
@@ -16,9 +16,13 @@ CONNECT_DEADLINE_S = 5.0
 def listen(port: int = 0) -> socket.socket:
     """A listening socket on the host's loopback; port 0 lets the kernel choose a free one."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind(("127.0.0.1", port))
-    listener.listen(128)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
@@ -30,13 +34,22 @@ async def serve(listener: socket.socket, address: str, port: int) -> asyncio.Ser
             async with asyncio.timeout(CONNECT_DEADLINE_S):
                 inner_reader, inner_writer = await asyncio.open_connection(address, port)
         except (OSError, TimeoutError):
-            writer.transport.abort()  # The client sees a reset, as from a port that nobody listens on.
+            _reset(writer)
             return
         await asyncio.gather(_pump(reader, inner_writer), _pump(inner_reader, writer))
         for side in (writer, inner_writer):
             side.close()
 
     return await asyncio.start_server(join, sock=listener)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Close at once, with a reset: what a client of a dead server sees."""
+    connection: socket.socket = writer.get_extra_info("socket")
+    connection.setsockopt(
+        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+    )  # Linger for no time: socket(7).
+    writer.transport.abort()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -47,5 +60,4 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
         writer.write_eof()
     except OSError:
-        with contextlib.suppress(OSError):
-            writer.transport.abort()
+        writer.transport.abort()
