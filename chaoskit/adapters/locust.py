@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,7 @@ class LocustLoad:
         """Returns once both work. UsageError if the locustfile does not import, PortError if one does not start."""
         self._processes, self._readers, self._stopping, self._lost = {}, [], False, ""
         self._origin_ns, self._post = origin_ns, post
+        plan = replace(plan, folder=plan.folder.resolve())  # A locustfile may change the working directory.
         plan.folder.mkdir(parents=True, exist_ok=True)
         env = {**os.environ, **(plan.environment or {})}
         if plan.locustfile is not None:
