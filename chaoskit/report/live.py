@@ -100,9 +100,8 @@ def line(live: LiveState) -> str:
     """The state as one line of text."""
     numbers = ", ".join(f"{name} {value}" for name, value in _numbers(live))
     waiting = f", waiting for {live.waiting_for}" if live.waiting_for else ""
-    return wording.one_line(
-        f"{live.now:7.1f} s  {live.phase} ({_spent(live)}){waiting}{f'; {numbers}' if numbers else ''}"
-    )
+    told = f"{live.phase} ({_spent(live)}){waiting}{f'; {numbers}' if numbers else ''}"
+    return f"{live.now:7.1f} s  {wording.one_line(told)}"
 
 
 def panel(live: LiveState) -> RenderableType:

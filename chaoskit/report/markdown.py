@@ -36,7 +36,7 @@ def _escaped(text: str) -> str:
 
 def _code(text: str) -> str:
     """A code span; its fence is longer than any run of backticks within."""
-    line = wording.one_line(text).replace("|", "\\|")
+    line = wording.one_line(text)
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     return f"{fence} {line} {fence}" if len(fence) > 1 else f"`{line}`"
 

@@ -73,14 +73,9 @@ class Axis:
         """At round times, counted from `origin`."""
         step = next((s for s in STEPS_S if self.span / s <= most), self.span)
         first, last = math.ceil((self.began - origin) / step - 1e-9), math.floor((self.ended - origin) / step + 1e-9)
-        sign = "+" if origin else ""
-        return tuple(Tick(self.x(origin + n * step), _tick(n * step, sign)) for n in range(first, last + 1))
-
-
-def _tick(seconds: float, sign: str) -> str:
-    if seconds and seconds % 60 == 0 and abs(seconds) >= 600:
-        return f"{sign}{seconds / 60:g} min"
-    return f"{sign if seconds > 0 else ''}{seconds:g} s"
+        size, unit = (60, "min") if step % 60 == 0 else (1, "s")
+        times = [n * step for n in range(first, last + 1)]
+        return tuple(Tick(self.x(origin + t), f"{'+' if origin and t > 0 else ''}{t / size:g} {unit}") for t in times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +193,18 @@ def stay(axis: Axis, began: float, ended: float, css: str, what: str, text: str 
 
 
 def with_room(marks: Iterable[Mark]) -> tuple[Mark, ...]:
-    """Gives each text the place up to its neighbour; what stands far right is written to its left."""
+    """Gives each text the place up to its neighbour, or half of it where both would write there; what stands far right
+    is written to its left."""
     ordered = sorted((replace(m, leftwards=m.leftwards or m.x > FAR_RIGHT) for m in marks), key=lambda m: m.x)
-    edges = [0.0, *(m.x for m in ordered), 100.0]
-    rooms = [m.x - edges[i] if m.leftwards else edges[i + 2] - m.x for i, m in enumerate(ordered)]
-    return tuple(replace(m, room=round(room, 2)) for m, room in zip(ordered, rooms, strict=True))
+    return tuple(replace(mark, room=round(_room(ordered, i), 2)) for i, mark in enumerate(ordered))
+
+
+def _room(marks: Sequence[Mark], i: int) -> float:
+    towards = i - 1 if marks[i].leftwards else i + 1
+    if not 0 <= towards < len(marks):
+        return marks[i].x if marks[i].leftwards else 100 - marks[i].x
+    between = abs(marks[i].x - marks[towards].x)
+    return between if marks[i].leftwards == marks[towards].leftwards else between / 2
 
 
 @dataclass(frozen=True, slots=True)
