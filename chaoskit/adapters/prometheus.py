@@ -159,8 +159,6 @@ class _Direct:
 
     def send(self, path: str, form: Mapping[str, str]) -> tuple[int, str, bytes]:
         """Queries by POST, for they may be long; by GET where a proxy refuses POST. Without a form it is a page."""
-        import requests
-
         try:
             if form and not self._get_only:
                 response = self._request("POST", path, data=form)
@@ -168,7 +166,7 @@ class _Direct:
                     return _parts(response)
                 self._get_only = True
             return _parts(self._request("GET", path, params=form))
-        except requests.RequestException as error:
+        except OSError as error:  # All errors of requests are, and that of a CA file that is not there.
             raise PortError("Prometheus does not answer", where=self._shown, why=_cause(error)) from error
 
     def _request(self, method: str, path: str, **what: Mapping[str, str]) -> requests.Response:

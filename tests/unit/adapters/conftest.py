@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import queue
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from socketserver import TCPServer
@@ -18,6 +20,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 DEADLINE_S = 10.0
 
@@ -209,6 +214,44 @@ def served() -> Iterator[Served]:
     server.on("GET", "/version", Reply({"gitVersion": "v1.37.2"}))
     yield server
     server.close()
+
+
+class Secured:
+    """The server over TLS, with a certificate for localhost that it signed itself."""
+
+    def __init__(self, served: Served, certificate: Path) -> None:
+        self.url = f"https://localhost:{served.http.server_port}"
+        self.certificate = certificate
+        self.handshakes = 0
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        context.sni_callback = self._count
+        served.http.socket = context.wrap_socket(served.http.socket, server_side=True)
+
+    def _count(self, *_: object) -> None:
+        self.handshakes += 1
+
+
+@pytest.fixture
+def secured(served: Served, tmp_path: Path) -> Secured:
+    return Secured(served, _self_signed(tmp_path / "self-signed.pem"))
+
+
+def _self_signed(path: Path) -> Path:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    encoding = serialization.Encoding.PEM
+    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path.write_bytes(certificate.public_bytes(encoding) + private)
+    return path
 
 
 @pytest.fixture

@@ -103,6 +103,16 @@ def test_broken_credentials_are_told_without_them(served, write_kubeconfig, user
     assert SECRET not in str(raised.getrepr(chain=True, showlocals=False))
 
 
+def test_a_token_in_the_wrong_place_is_not_shown(served, write_kubeconfig):
+    path = write_kubeconfig(served.url)
+    content = yaml.safe_load(path.read_text())
+    content["users"] = [{"name": "me", "token": SECRET}]
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(ClusterError, match="cannot be read") as raised:
+        KubeCluster.connect(path, None)
+    assert SECRET not in str(raised.getrepr(chain=True, showlocals=False))
+
+
 def test_a_server_without_tls_is_told(served, write_kubeconfig):
     with pytest.raises(ClusterError, match=r"does not answer"):
         KubeCluster.connect(write_kubeconfig(served.url.replace("http:", "https:")), None)

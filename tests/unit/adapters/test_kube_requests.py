@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import ssl
 import time
-from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.errors import (
@@ -330,30 +325,7 @@ def test_a_cluster_that_never_answered_is_a_cluster_error(write_kubeconfig):
         KubeCluster.connect(write_kubeconfig("http://127.0.0.1:1"), None)
 
 
-def test_a_certificate_that_is_not_trusted_is_told_without_trying_again(served, script, write_kubeconfig, tmp_path):
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_self_signed(tmp_path / "self-signed.pem"))
-    handshakes = []
-    context.sni_callback = lambda *_: handshakes.append(1)
-    served.http.socket = context.wrap_socket(served.http.socket, server_side=True)
+def test_a_certificate_that_is_not_trusted_is_told_without_trying_again(secured, write_kubeconfig):
     with pytest.raises(ClusterError, match=r"(?s)does not answer.*self.signed certificate"):
-        KubeCluster.connect(
-            write_kubeconfig(served.url.replace("http:", "https:").replace("127.0.0.1", "localhost")), None
-        )
-    assert len(handshakes) == 1
-
-
-def _self_signed(path):
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(hours=1))
-        .sign(key, hashes.SHA256())
-    )
-    encoding = serialization.Encoding.PEM
-    private = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(certificate.public_bytes(encoding) + private)
-    return path
+        KubeCluster.connect(write_kubeconfig(secured.url), None)
+    assert secured.handshakes == 1

@@ -7,6 +7,7 @@ import math
 import time
 from urllib.parse import parse_qs
 
+import certifi
 import pytest
 
 from chaoskit.adapters.kube import KubeCluster
@@ -160,6 +161,14 @@ def test_a_prometheus_on_this_machine_is_asked_without_a_proxy(served, script, m
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     served.on("POST", QUERY, success(script, "vector", []))
     assert metrics.trouble() == ""
+
+
+def test_the_ca_file_given_is_the_one_trusted(served, script, secured, monkeypatch):
+    served.on("POST", QUERY, success(script, "vector", []))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    assert PrometheusMetrics(secured.url, verify=str(secured.certificate)).trouble() == ""
+    assert "self-signed certificate" in PrometheusMetrics(secured.url).trouble()
+    assert "/nowhere/ca.pem" in PrometheusMetrics(secured.url, verify="/nowhere/ca.pem").trouble()
 
 
 def test_a_password_in_the_url_is_sent_and_never_shown(served, script):
