@@ -42,6 +42,8 @@ TICK_S = 0.1
 """How often samples are taken in and the view refreshed while nothing happens."""
 LOOK_S = 1.0
 """How often the steady state's conditions are looked at."""
+LONGEST_LOOK_S = 10.0
+"""A look at a measure covers as much time as the steady state is to last, within a second and this."""
 LAND_WITHIN_S = 10.0
 MOST_LOGS = 20
 SYNC_WITHIN_S = 15.0
@@ -125,22 +127,29 @@ class Engine:
 
     def run(self) -> Ending:
         """Runs to an end of some kind; always heals. Raises nothing but what is a defect of chaoskit itself."""
-        how, error = "complete", None
+        try:
+            try:
+                how, error = self._go_as_far_as_it_goes()
+            finally:
+                unhealed = self._wind_down()
+            self._write("ended", how=how, error=str(error) if error else "")
+        finally:
+            self._close()
+        return Ending(how, error, unhealed)
+
+    def _go_as_far_as_it_goes(self) -> tuple[str, ChaoskitError | None]:
+        """(how it ended, why)."""
         try:
             self._go()
         except Interrupted as reason:
-            how, error = "interrupted", ChaoskitError(str(reason))
+            return "interrupted", ChaoskitError(str(reason))
         except Stopped as reason:
-            how, error = "stopped", RefusedError(str(reason))
+            return "stopped", RefusedError(str(reason))
         except RefusedError as reason:
-            how, error = "stopped", reason
+            return "stopped", reason
         except ChaoskitError as reason:
-            how, error = "broken", reason
-        finally:
-            unhealed = self._wind_down()
-        self._write("ended", how=how, error=str(error) if error else "")
-        self._close()
-        return Ending(how, error, unhealed)
+            return "broken", reason
+        return "complete", None
 
     def _go(self) -> None:
         self._phase("deploy")
@@ -423,7 +432,7 @@ class Engine:
         deadline = self._clock.now() + steady.within + steady.for_
         broken = "nothing was looked at"
         while self._clock.now() < deadline:
-            broken = self._look(steady.hold, phase, min(steady.for_, 10.0))
+            broken = self._look(steady.hold, phase, min(max(steady.for_, LOOK_S), LONGEST_LOOK_S))
             held_since = None if broken else self._clock.now() if held_since is None else held_since
             if held_since is not None and self._clock.now() - held_since >= steady.for_:
                 if phase == "after":

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from chaoskit.contracts import Action, Count, Healed, Intent, RefField, Stage
-from chaoskit.errors import ConflictError, NotFoundError, UsageError
+from chaoskit.errors import NotFoundError, UsageError
 from chaoskit.model import UNDO_ANNOTATION, Raw, Right, Target
 from chaoskit.objects import Objects, annotation, labels, name, node_of, uid
 from chaoskit.ports import Cluster
@@ -111,10 +111,7 @@ def uncordon(cluster: Cluster, intent: Intent) -> Healed:
     if ours:
         patch["spec"] = {"unschedulable": None}
     if marked:
-        try:
-            cluster.patch("node", target.name, patch, uid=target.uid)
-        except ConflictError:
-            return Healed(True, "another node carries the name now")
+        cluster.patch("node", target.name, patch, uid=target.uid)
     return _verify(cluster.get("node", target.name), ours, fix)
 
 

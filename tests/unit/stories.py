@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaoskit import engine, heal, journal, judge, record, spec
 from chaoskit.adapters.fake import FakeWorld, manifests
-from chaoskit.engine import Engine, Ending, Ports
+from chaoskit.engine import Ending, Engine, Ports
 from chaoskit.journal import Journal
 from chaoskit.plan import Plan
 from chaoskit.result import Result
@@ -17,7 +17,7 @@ RUN, NAMESPACE = "20270115-080000-lose-a-pod-0001", "chaoskit-shop"
 SHOP = (manifests.deployment("front", 3), manifests.service("front", kind="LoadBalancer"))
 EXPERIMENT = """\
 name: lose a pod
-load: {users: 4, must_reach: 10/s}
+load: {users: 3, must_reach: 10/s, pulse: {period: 20ms}}
 metrics: {ready: "ready_fronts"}
 steady_state: {hold: [failures < 1%, ready >= 3], for: 1s, within: 5s}
 steps:

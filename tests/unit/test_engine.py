@@ -1,0 +1,402 @@
+"""Whole runs on the public fake: the way it should go, and every kind of trouble on the way.
+
+Whatever happens, a run ends healed, without its namespace, with a folder that can be judged, and without a traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, Story, heal_later, play, story
+
+from chaoskit.adapters.fake import NEVER, Behaviour, FakeWorld, Fault, manifests
+from chaoskit.errors import PortError, ToolError, UsageError
+from chaoskit.journal import FILE, Entry, Journal
+from chaoskit.model import Right, Verdict
+from chaoskit.ports import Signalled
+from chaoskit.samples import Outcome
+
+DRAIN = EXPERIMENT.replace(
+    "kill_pod: {of: deployment/front, mode: now}", "drain_node: {of: deployment/front, within: 20s}"
+)
+BRIEF = """\
+name: as short as a run can be
+load: {locustfile: none, pulse: {period: 200ms}}
+steady_state: {hold: [pulse_failures < 1%], for: 100ms}
+steps: [{name: drain, drain_node: {of: deployment/front, within: 5s}, watch: 100ms}]
+expect: [steady_state: {}]
+"""
+CORDON = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", "cordon_node: {name: node2}").replace(
+    "  - recovery: {of: lose a pod, within: 5s}\n", ""
+)
+
+
+def ends(told: Story, how: str, code: int, says: str = "") -> Story:
+    """It ended in this way, and in every way it left nothing behind and can be judged, twice the same."""
+    assert told.ending is not None
+    assert told.ending.how == how, told.ending.error
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    judged = told.judged()
+    assert judged.exit_code == code, judged.sentence
+    assert judged == told.judged()
+    assert says in (judged.error + judged.sentence + str(told.ending.error))
+    intents = [e.data["n"] for e in told.entries("intent")]
+    assert intents == sorted(set(intents))
+    return told
+
+
+# ── the way it should go ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_app_that_survives_passes(tmp_path):
+    told = ends(play(story(tmp_path)), "complete", 0)
+    judged = told.judged()
+    assert judged.verdict is Verdict.PASSED
+    assert [f.kind for f in judged.asked] == ["recovery", "outage", "metric", "steady_state"]
+    assert [t.kind for t in judged.targets] == ["pod"]
+    deleted = [a for a in told.world.cluster.acts if a.verb == "delete"]
+    assert [(a.kind, a.uid) for a in deleted[:-1]] == [("pod", judged.targets[0].uid)]
+    assert deleted[-1].kind == "namespace"
+
+
+def test_an_app_that_does_not_survive_fails(tmp_path):
+    one = (manifests.deployment("front", 1, probe=False), manifests.service("front", kind="LoadBalancer"))
+    text = EXPERIMENT.replace("ready >= 3", "ready >= 1").replace("at_most: 1s", "at_most: 500ms")
+    told = ends(play(story(tmp_path, text, shop=one)), "complete", 1)
+    assert [f.kind for f in told.judged().findings if f.verdict is Verdict.FAILED] == ["outage"]
+
+
+def test_the_same_seed_gives_the_same_journal_byte_for_byte(tmp_path):
+    journals = [
+        (play(story(tmp_path / name, seed=seed)).folder / FILE).read_bytes()
+        for name, seed in zip("abc", (5, 5, 6), strict=True)
+    ]
+    assert journals[0] == journals[1]
+    assert journals[0] != journals[2]
+
+
+def test_an_intent_is_written_before_its_act(tmp_path):
+    told = play(story(tmp_path, DRAIN))
+    intents = {e.data["target"]["name"]: e.at for e in reversed(told.entries("intent"))}
+    acts = [a for a in told.world.cluster.acts if a.verb in ("create", "evict", "patch") and a.name in intents]
+    by_chaoskit = [a for a in acts if a.verb != "create" or a.kind == "namespace"]
+    assert {a.verb for a in by_chaoskit} == {"create", "evict", "patch"}
+    assert all(intents[a.name] <= a.at for a in by_chaoskit)
+
+
+@pytest.mark.parametrize("text", [DRAIN, CORDON], ids=["drain", "cordon"])
+def test_a_node_is_schedulable_again_afterwards(tmp_path, text):
+    told = ends(play(story(tmp_path, text)), "complete", 0)
+    assert any(a.kind == "node" and a.body.get("spec") == {"unschedulable": True} for a in told.world.cluster.acts)
+
+
+@pytest.mark.parametrize(
+    "text", [CORDON, DRAIN.replace("of: deployment/front", "name: node2")], ids=["cordon", "drain"]
+)
+def test_a_node_that_was_cordoned_before_stays_cordoned(tmp_path, text):
+    world = FakeWorld(3)
+    world.cluster.patch("node", "node2", {"spec": {"unschedulable": True}})
+    told = play(story(tmp_path, text, world=world))
+    assert told.ending.unhealed == ()
+    assert told.residue() == ["node: node2"]
+    assert told.judged().exit_code == 3
+
+
+def test_a_drain_waits_for_the_budget_and_ends_with_the_last_pod(tmp_path):
+    shop = (*SHOP, manifests.budget("front", minAvailable=2))
+    told = ends(play(story(tmp_path, DRAIN.replace("watch: 6s", "watch: 15s"), shop=shop)), "complete", 0)
+    (note,) = told.entries("note")
+    gone = max(e.at for e in told.entries("landed"))
+    assert "was empty" in note.data["text"]
+    assert note.at - gone < 2
+
+
+def test_a_second_app_in_the_namespace_is_refused(tmp_path):
+    world = FakeWorld(3)
+    world.cluster.create(manifests.namespace(NAMESPACE))
+    told = play(story(tmp_path, world=world))
+    assert "is there already" in str(told.ending.error)
+    assert any(o["metadata"]["name"] == NAMESPACE for o in world.cluster.there("namespace")), "it was not ours"
+    assert told.judged().exit_code == 3
+
+
+# ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.01, 0.5, 1.5, 2.4, 3.0, 3.57, 5.0, 10.0, 13.1])
+@pytest.mark.parametrize("for_s", [1.0, 20.0])
+def test_an_api_that_is_away_meanwhile(tmp_path, moment, for_s):
+    told = play(story(tmp_path, told=lambda world: world.clock.at(moment, lambda: world.cluster.away(for_s))))
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    judged = told.judged()
+    assert judged.exit_code in (0, 3), judged.sentence
+    assert judged == told.judged()
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.RESET, Fault.ERROR, Fault.CONFLICT])
+@pytest.mark.parametrize(
+    ("verb", "kind"),
+    [
+        ("create", "namespace"),
+        ("apply", "deployment"),
+        ("apply", "service"),
+        ("delete", "pod"),
+        ("delete", "namespace"),
+    ],
+)
+def test_a_call_that_fails_or_whose_answer_is_lost(tmp_path, fault, verb, kind):
+    told = play(story(tmp_path, told=lambda world: world.cluster.trouble.next(fault, verb=verb, kind=kind)))
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    assert told.judged().exit_code in (0, 3)
+
+
+@pytest.mark.parametrize("fault", [Fault.LOST, Fault.RESET, Fault.ERROR, Fault.CONFLICT])
+@pytest.mark.parametrize("which", range(4))
+def test_a_cordon_or_its_undoing_whose_answer_is_lost(tmp_path, fault, which):
+    """The patches of a node, in order: the mark, the cordon, and the undoing of both."""
+
+    def trouble(world):
+        patches = world.cluster.trouble
+        for _ in range(which):
+            patches.next(Fault.GAP, verb="patch", kind="node")
+        patches.next(fault, verb="patch", kind="node")
+
+    told = play(story(tmp_path, CORDON, told=trouble))
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    told.judged()
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_trouble_at_random(tmp_path, seed):
+    def trouble(world):
+        chances = {Fault.LOST: 0.04, Fault.RESET: 0.04, Fault.ERROR: 0.04, Fault.CONFLICT: 0.03, Fault.GAP: 0.03}
+        world.cluster.trouble.chances = chances
+
+    told = play(story(tmp_path, (EXPERIMENT, DRAIN, CORDON)[seed % 3], seed=seed, told=trouble))
+    told.world.cluster.trouble.chances = {}
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    assert told.judged().exit_code in (0, 3)
+
+
+def test_a_load_that_does_not_start(tmp_path):
+    def trouble(world):
+        world.load.start_error = PortError("the load did not start")
+
+    ends(play(story(tmp_path, told=trouble)), "broken", 3, "the load did not start")
+
+
+@pytest.mark.parametrize("moment", [2.4, 3.0, 5.0])
+@pytest.mark.parametrize("who", ["pulse", "locust"])
+def test_a_load_process_that_dies(tmp_path, moment, who):
+    told = story(tmp_path, told=lambda world: world.load.die(moment, who))
+    ends(play(told), "broken", 3, "load")
+
+
+@pytest.mark.parametrize("moment", [0.0, 2.6, 5.0])
+def test_a_prometheus_that_is_gone(tmp_path, moment):
+    def trouble(world):
+        world.clock.at(moment, lambda: setattr(world.metrics, "error", "connection refused"))
+        world.clock.advance(1e-9)
+
+    told = play(story(tmp_path, told=trouble))
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    judged = told.judged()
+    assert judged.exit_code == 3
+    assert "connection refused" in judged.error + judged.sentence + str([f.reason for f in judged.findings])
+
+
+def test_a_steady_state_that_is_never_reached(tmp_path):
+    def trouble(world):
+        world.metrics.table["ready_fronts"] = 2.0
+
+    told = ends(play(story(tmp_path, told=trouble)), "broken", 3, "steady state was never reached")
+    assert not told.entries("step began")
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
+def test_a_steady_state_without_data_is_never_reached(tmp_path, value):
+    def trouble(world):
+        world.metrics.table["ready_fronts"] = value
+
+    ends(play(story(tmp_path, told=trouble)), "broken", 3, "steady state was never reached")
+
+
+def test_an_app_that_never_gets_ready(tmp_path):
+    def trouble(world):
+        world.cluster.behave("app.kubernetes.io/name=front", Behaviour(ready=False))
+
+    told = play(story(tmp_path, EXPERIMENT + "app: {ready_within: 10s}\n", told=trouble))
+    ends(told, "broken", 3, "deployment/front: 0 of 3 pods are ready")
+
+
+def test_an_image_that_does_not_exist_is_told_at_once(tmp_path):
+    def trouble(world):
+        world.cluster.behave("app.kubernetes.io/name=front", Behaviour(image="ErrImagePull"))
+
+    told = ends(play(story(tmp_path, told=trouble)), "broken", 3, "ErrImagePull")
+    assert told.judged().seconds < 30
+
+
+def test_a_workload_that_the_step_names_but_nobody_made(tmp_path):
+    told = play(story(tmp_path, EXPERIMENT.replace("deployment/front", "deployment/frnt")))
+    ends(told, "broken", 3, "there is no deployment/frnt")
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.005, 0.3, 1.5, 2.4, 2.6, 3.0, 3.566, 3.6, 5.0, 9.57, 10.0, 11.0, 13.2, 13.5])
+@pytest.mark.parametrize("signal", ["SIGINT", "SIGTERM"])
+def test_a_signal_at_any_moment(tmp_path, moment, signal):
+    told = play(story(tmp_path, DRAIN, told=lambda world: world.clock.at(moment, Signalled(signal))))
+    assert told.ending.how in ("interrupted", "complete")
+    ends(told, told.ending.how, 130 if told.ending.how == "interrupted" else 0)
+    if told.ending.how == "interrupted":
+        assert signal in told.judged().error
+        assert told.world.clock.now() < moment + 3 + 2
+
+
+def test_a_signal_during_a_signal_s_healing_changes_nothing(tmp_path):
+    def trouble(world):
+        for moment in (5.0, 5.001, 5.2, 5.4):
+            world.clock.at(moment, Signalled("SIGINT"))
+
+    ends(play(story(tmp_path, told=trouble)), "interrupted", 130)
+
+
+@pytest.mark.parametrize("condition", ["pulse_failures > 20%", "ready < 3"])
+def test_a_limit_under_stop_if_ends_the_run_at_once(tmp_path, condition):
+    def trouble(world):
+        world.load.outage(4.0, 8.0, Outcome.REFUSED)
+
+    text = EXPERIMENT + f"safety: {{stop_if: [{condition}]}}\n"
+    told = ends(play(story(tmp_path, text, told=trouble)), "stopped", 4, condition)
+    assert told.judged().seconds < 9
+
+
+@pytest.mark.parametrize(
+    ("safety", "step", "says"),
+    [
+        ("keep_ready: 3", "kill_pod: {of: deployment/front}", "safety.keep_ready is 3"),
+        ("keep_ready: 2, at_most: 100%", "kill_pod: {of: deployment/front, count: 2}", "safety.keep_ready is 2"),
+        ("at_most: 40%", "kill_pod: {of: deployment/front, count: 2}", "the safety limits allow 1"),
+        ("keep_ready: 3", "drain_node: {of: deployment/front}", "safety.keep_ready is 3"),
+        ("nodes_at_most: 34%", "cordon_node: {of: deployment/front, count: 2}", "the safety limits allow 1"),
+    ],
+)
+def test_a_step_beyond_the_limits_is_refused_before_anything_is_hit(tmp_path, safety, step, says):
+    text = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", step) + f"safety: {{{safety}}}\n"
+    told = ends(play(story(tmp_path, text)), "stopped", 4, says)
+    assert not [a for a in told.world.cluster.acts if a.verb == "evict" or (a.verb == "delete" and a.kind == "pod")]
+
+
+def test_a_right_that_is_missing_is_named(tmp_path):
+    right = Right("delete", "", "pods", NAMESPACE)
+    told = play(story(tmp_path, told=lambda world: world.cluster.deny(right)))
+    assert told.residue() == []
+    judged = told.judged()
+    assert judged.exit_code == 3
+    assert "delete pods" in str([f.reason for f in judged.findings])
+
+
+def test_what_cannot_be_healed_is_said_with_what_to_type(tmp_path):
+    right = Right("delete", "", "namespaces")
+    told = play(story(tmp_path, told=lambda world: world.cluster.deny(right)))
+    assert told.judged().exit_code == 5
+    ((what, fix),) = told.ending.unhealed
+    assert NAMESPACE in what
+    assert fix == f"chaoskit heal {RUN}"
+
+
+class Full(Journal):
+    """A journal whose disk is full from its line `at` on."""
+
+    def __init__(self, path: Path, at: int) -> None:
+        super().__init__(path)
+        self._at, self._lines = at, 0
+
+    def write(self, kind: str, at: float, **data) -> Entry:
+        self._lines += 1
+        if self._lines > self._at:
+            raise ToolError("the journal cannot be written", why="No space left on device")
+        return super().write(kind, at, **data)
+
+
+@pytest.mark.parametrize("at", [0, 1, 2, 9, 15, 17, 19, 22, 30, 40])
+def test_a_disk_that_fills_up_ends_the_run_but_not_the_healing(tmp_path, at):
+    told = play(story(tmp_path, DRAIN), lambda path: Full(path, at))
+    assert isinstance(told.ending.error, ToolError)
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
+    if at:
+        assert told.judged().exit_code == 3
+
+
+# ── killed ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Killed(BaseException):
+    """What kill -9 is to the process: nothing of it goes on."""
+
+
+class Dying(Journal):
+    """A journal whose process is killed right before, or right after, its line `at` is on the disk."""
+
+    def __init__(self, path: Path, at: int, after: bool) -> None:
+        super().__init__(path)
+        self._at, self._after, self._lines = at, after, 0
+
+    def write(self, kind: str, at: float, **data) -> Entry:
+        self._lines += 1
+        if self._lines > self._at + self._after:
+            raise Killed
+        entry = super().write(kind, at, **data)
+        if self._after and self._lines == self._at + 1:
+            self._lines += 1
+            raise Killed
+        return entry
+
+
+@pytest.mark.parametrize("from_journal", [True, False], ids=["with its folder", "from the cluster alone"])
+@pytest.mark.parametrize("after", [False, True], ids=["before the line", "after the line"])
+def test_a_run_killed_at_any_line_of_its_journal_can_be_healed(tmp_path, after, from_journal):
+    kinds = [e.kind for e in play(story(tmp_path / "whole", BRIEF)).entries()]
+    assert {"phase", "intent", "outcome", "landed", "condition", "step began", "step ended", "ended"} < set(kinds)
+    for n in range(len(kinds)):
+        told = story(tmp_path / str(n), BRIEF)
+        with pytest.raises(Killed):
+            play(told, lambda path, n=n: Dying(path, n, after))
+        told.world.clock.advance(1.0)
+        healed = heal_later(told, from_journal=from_journal)
+        assert all(h.done for _, h in healed), (kinds[n], healed)
+        assert told.residue() == [], kinds[n]
+        assert all(h.done for _, h in heal_later(told, from_journal=from_journal)), "healing twice is healing once"
+        assert told.residue() == []
+
+
+def test_a_killed_run_is_judged_as_broken(tmp_path):
+    told = story(tmp_path)
+    with pytest.raises(Killed):
+        play(told, lambda path: Dying(path, 20, False))
+    judged = told.judged()
+    assert judged.exit_code == 3
+    assert "it was killed" in judged.sentence
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="no run's folder"):
+        Story(FakeWorld(), story(tmp_path).plan, tmp_path / "nothing").judged()
+
+
+def test_a_pod_that_ignores_its_end_does_not_hold_the_run_for_ever(tmp_path):
+    def trouble(world):
+        world.cluster.behave("app.kubernetes.io/name=front", Behaviour(stop_s=NEVER))
+
+    text = EXPERIMENT.replace("mode: now", "mode: delete, grace: 1s")
+    told = play(story(tmp_path, text, told=trouble))
+    assert told.ending.unhealed == ()
+    assert told.residue() == []
