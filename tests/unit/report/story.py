@@ -122,12 +122,12 @@ def hostile() -> Told:
     )
 
 
-def long(pods: int = 60, seconds: float = 600.0) -> Told:
+def long(pods: int = 40, seconds: float = 600.0) -> Told:
     """Ten minutes with many pods, the pulse flapping all the time: the largest report that is to be expected."""
     seen = record()
     late = random.Random(5)  # noqa: S311 - a story, no secret
     pulse = tuple(s for i in range(int(seconds * 100)) for s in _pulse_at(i / 100, late, down=late.random() < 0.3))
-    locust = tuple(_request(i / 100, late, failed=late.random() < 0.1) for i in range(int(seconds * 100)))
+    locust = tuple(_request(i / 20, late, failed=late.random() < 0.1) for i in range(int(seconds * 20)))
     crowd = tuple(e for n in range(pods) for e in _churn(f"front-6d5f7b9c4-{n:05d}", n, seconds))
     many = tuple(
         _event(10.0 + i, f"note-{i}", "Warning" if i % 3 else "Normal", "BackOff", f"front-{i}", "x" * 300)
@@ -137,7 +137,7 @@ def long(pods: int = 60, seconds: float = 600.0) -> Told:
         name: replace(a, series=tuple(_series(lambda t: t % 7, seconds, {"pod": f"front-{i}"}) for i in range(40)))
         for name, a in seen.answers.items()
     }
-    steps = tuple(replace(seen.steps[0], name=f"step {i}", began=20.0 + i * 50, ended=60.0 + i * 50) for i in range(10))
+    steps = tuple(replace(seen.steps[0], name=f"step {i}", began=20.0 + i * 50, ended=60.0 + i * 50) for i in range(3))
     grown = replace(
         seen,
         ended=seconds,
