@@ -64,8 +64,6 @@ class AgentConfig:
     seed: int = 0
     check_only: bool = False
     """Only load the locustfile, say which users it has, and end."""
-    record: bool = True
-    """Off only to measure what recording costs."""
 
 
 @dataclass(frozen=True)
@@ -130,18 +128,17 @@ class Agent:
     def __init__(self, config: AgentConfig, loaded: Loaded, voice: Voice) -> None:
         self._config, self._voice = config, voice
         self._clock = RunClock(config.origin_ns)
-        self._recorder = LocustRecorder(SampleWriter(Path(config.recording)), config.origin_ns)
+        self.recorder = LocustRecorder(SampleWriter(Path(config.recording)), config.origin_ns)
         self._pacing = Pacing()
         self._shape = loaded.shape
-        self._environment = _environment(config, loaded)
-        self._events: Foreign = cast(Foreign, self._environment.events)
-        if config.record:
-            self._events.request.add_listener(self._recorder.on_request)
+        self.environment = _environment(config, loaded)
+        self._events: Foreign = cast(Foreign, self.environment.events)
+        self._events.request.add_listener(self.recorder.on_request)
         for user in loaded.users:
             shorten_timeouts(user)
             self._pacing.follow(user)
-        self._runner = self._environment.create_local_runner()
-        self._events.init.fire(environment=self._environment, runner=self._runner, web_ui=None)
+        self._runner = self.environment.create_local_runner()
+        self._events.init.fire(environment=self.environment, runner=self._runner, web_ui=None)
         self._cpu = (time.monotonic(), time.process_time())
         self._late: deque[float] = deque(maxlen=100)
         self._sent_before = 0
@@ -152,7 +149,7 @@ class Agent:
         self._start()
         deadline = time.monotonic() + self._config.stop_after_s
         while not self.stopping.is_set() and time.monotonic() < deadline:
-            self._recorder.flush()
+            self.recorder.flush()
             self._voice.say(self._status())
             due = time.perf_counter() + STATUS_EVERY_S
             if not self.stopping.wait(STATUS_EVERY_S):
@@ -166,17 +163,17 @@ class Agent:
             self._runner.start(self._config.users, self._config.spawn_rate)
 
     def _end(self) -> None:
-        self._environment.stop_timeout = STOP_WITHIN_S / 2
+        self.environment.stop_timeout = STOP_WITHIN_S / 2
         with gevent.Timeout(STOP_WITHIN_S, False):
             self._runner.quit()
-            self._events.quitting.fire(environment=self._environment, reverse=True)
-        self._recorder.close()
+            self._events.quitting.fire(environment=self.environment, reverse=True)
+        self.recorder.close()
         self._voice.say(self._status() | {"done": True})
 
     def _status(self) -> dict[str, Any]:
         before, self._cpu = self._cpu, (time.monotonic(), time.process_time())
         span = max(self._cpu[0] - before[0], 1e-3)
-        counts = self._recorder.counts
+        counts = self.recorder.counts
         rate = (counts.sent - self._sent_before) / span
         self._sent_before = counts.sent
         return {
@@ -186,7 +183,7 @@ class Agent:
             "ok": counts.ok,
             "failed": counts.failed,
             "not_sent": 0,
-            "outcomes": {outcome.name.lower(): self._recorder.outcomes[outcome] for outcome in Outcome},
+            "outcomes": {outcome.name.lower(): self.recorder.outcomes[outcome] for outcome in Outcome},
             "rate": round(rate, 1),
             "cpu": round((self._cpu[1] - before[1]) / span, 3),
             "behind": round(self._pacing.skipped),
