@@ -233,14 +233,18 @@ def _start_keeper(
     )
     log = (folder.logs / "supervisor.log").open("a+b")
     with there:
-        subprocess.Popen(  # Nobody waits for it: it outlives this command.
-            ["unshare", "--pid", sys.executable, "-m", "chaoskit.cluster.keeper", orders.write()],
+        # It outlives this command, so `setsid --fork` makes it a child of init. Ctrl-C does not reach another session:
+        # only the waiting command is interrupted, which then ends the start in order.
+        keeper = ["unshare", "--pid", sys.executable, "-m", "chaoskit.cluster.keeper", orders.write()]
+        subprocess.run(
+            ["setsid", "--fork", *keeper],
             pass_fds=orders.descriptors,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C reaches the waiting command only, which then ends the start in order.
+            start_new_session=True,
             cwd="/",
+            check=True,
         )
     os.close(lock)
     return here, log

@@ -83,7 +83,9 @@ def node_side(number: int, nodes: int) -> list[str]:
 
 # Pods of one node talk through the node's own stack and not across the bridge, else answers of a Service that chose a
 # pod of the same node would go past the address translation. The node answers ARP for them (RFC 3069).
+# Where the kernel has br_netfilter, it would translate addresses on the bridge already and go past the stack again.
 NODE_SETTINGS = {
+    "net/bridge/bridge-nf-call-iptables": "0",
     "net/ipv4/ip_forward": "1",
     "net/ipv4/conf/cni0/proxy_arp_pvlan": "1",
     "net/ipv4/conf/cni0/send_redirects": "0",

@@ -148,7 +148,8 @@ def main() -> None:
     if sys.stdin.readline().strip() != "go":
         sys.exit("the supervisor went away before the node was wired")
     for name, value in spec["settings"].items():
-        (root / "proc/sys" / name).write_text(value)
+        if (root / "proc/sys" / name).exists():  # What belongs to a module that is not loaded does no harm either.
+            (root / "proc/sys" / name).write_text(value)
     enter_root(root)
     os.environ["PATH"] = spec["path"]
     servers = {}
