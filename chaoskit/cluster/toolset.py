@@ -86,7 +86,8 @@ class _Plan:
             missing = self.missing()  # Another build may have made them while we waited.
             total = sum(part.expected_s for part in missing)
             names = ", ".join(part.name for part in missing)
-            self._say(f"to be built, once: {names} (about {duration(total)}, more if Go has compiled nothing yet)")
+            longer = ", or 15 min if Go has compiled nothing of it yet" if self._programs in missing else ""
+            self._say(f"to be built, once: {names} (about {duration(total)}{longer})")
             self._tools().log.write_text("", encoding="utf-8")
             for part in missing:
                 self._make(part)
@@ -181,6 +182,9 @@ def main() -> int:
     except ChaoskitError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("interrupted; what was built is kept, and what was begun is gone", file=sys.stderr)
+        return 130
     print(f"programs  {toolset.bin}\ntemplate  {toolset.template}\nimages    {' '.join(toolset.images)}")
     return 0
 

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import Signals
 from typing import IO
 
 from chaoskit.errors import ClusterError
@@ -98,10 +99,10 @@ class Tools:
     def _failure(self, what: str, status: int) -> ClusterError:
         last = self.log.read_text(encoding="utf-8", errors="replace").splitlines()[-LAST_LINES:]
         return ClusterError(
-            f"{what} failed with status {status}",
+            f"{what} failed with status {status}" if status > 0 else f"{what} was ended by {Signals(-status).name}",
             where=str(self.log),
             why="its last lines were\n" + "\n".join(f"    {line}" for line in last),
-            fix=remedy("\n".join(last), self.log),
+            fix=AGAIN if status < 0 else remedy("\n".join(last), self.log),
         )
 
 

@@ -40,6 +40,13 @@ def test_a_failure_shows_the_last_lines_and_where_the_rest_is(tmp_path: Path) ->
     assert raised.value.fix == f"less {tmp_path / 'log'}"
 
 
+def test_a_tool_that_somebody_ended_is_told_as_such(tmp_path: Path) -> None:
+    code = "import os, signal; os.kill(os.getpid(), signal.SIGTERM)"
+    with pytest.raises(ClusterError, match="go build was ended by SIGTERM") as raised:
+        Tools(tmp_path / "log").run("go build", python(code))
+    assert "again" in raised.value.fix
+
+
 def test_a_tool_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ClusterError, match=r"failed with status") as raised:
         Tools(tmp_path / "log").run("making", ["/no/such/tool"])
