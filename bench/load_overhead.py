@@ -11,6 +11,7 @@ for a request is compared, and the requests a second. Writes docs/bench/load_ove
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import platform
@@ -73,14 +74,17 @@ class Run:
 
 
 def run_child(config: Path, pairs: int) -> None:
-    """In a process of its own, for Locust changes the standard library."""
-    # Locust makes the standard library cooperative when it is imported, so this comes before gevent's own functions.
-    from chaoskit.load.agent import Agent, AgentConfig, gevent, load
+    """In a process of its own."""
+    from chaoskit.load.agent import Agent, AgentConfig, load
     from chaoskit.load.process import Voice, read_config
 
     voice = Voice()
     settings = read_config(AgentConfig, config)
     agent = Agent(settings, load(Path(settings.locustfile)), voice)
+
+    import gevent  # Not before Locust, which makes the standard library cooperative.
+
+    gc.freeze()  # As the agent does.
 
     def alternate() -> None:
         gevent.sleep(WARM_UP_S)
@@ -137,12 +141,13 @@ def _row(n: int, run: Run) -> str:
 def report(runs: list[Run], users: int) -> str:
     lost, added = (statistics.median(getattr(run, name) for run in runs) for name in ("lost", "added"))
     rows = "\n".join(_row(n, run) for n, run in enumerate(runs, 1))
+    system = f"Python {platform.python_version()}, {os.cpu_count()} cores, {time.strftime('%Y-%m-%d')}"
     return f"""# What recording every request costs Locust
 
 `python bench/load_overhead.py`: {len(runs)} runs of alternating pairs (a slice of {SLICE_S:g} s without recording, one
-with), {users} users (FastHttpUser, closed loop, no waiting), Python {platform.python_version()}, {os.cpu_count()} cores,
-{time.strftime("%Y-%m-%d")}. Each number is the median over the pairs of a run. The load average is the machine's, with
-Locust and the server in it; "stolen" is CPU time that a hypervisor gave to others.
+with), {users} users (FastHttpUser, closed loop, no waiting), {system}. Each number is the median
+over the pairs of a run. The load average is the machine's, with Locust and the server in it; "stolen" is CPU time that
+a hypervisor gave to others.
 
 **Median throughput lost: {lost:.1%}. Median CPU time added to each request: {added:.1%}.** The limit is {LIMIT:.0%}.
 

@@ -1,7 +1,6 @@
 """Recording each request of Locust's users: when it was due, sent and answered, how it ended, and who answered.
 
-It listens to Locust's `request` event and takes its fields apart later, a batch at a time, so that it costs the users
-little (`bench/load_overhead.py` measures how little).
+It listens to Locust's `request` event. `bench/load_overhead.py` measures what this costs the users.
 
 **Intended.** Users whose `wait_time` is `constant_pacing` or `constant_throughput` have a schedule: a task is due one
 interval after the task before it was due or, where that one was held up, began. The first request of such a task is
@@ -9,7 +8,7 @@ recorded with the time at which its task was due, so that waiting for a slow pre
 user would have seen. All other requests (later ones of the same task, closed-loop users) are intended when sent.
 
 **Sent.** Locust gives the start by the wall clock and the duration by a monotonic one. The wall clock is compared with
-the monotonic one at each flush; if it was set meanwhile, the times in between are counted back from the event instead.
+the monotonic one all the time; where it was set meanwhile, a request's start is counted back from the event instead.
 """
 
 from __future__ import annotations
@@ -46,7 +45,11 @@ class Counts:
 
 
 class LocustRecorder:
-    """Attach `on_request` to Locust's `request` event and call `flush` a few times a second."""
+    """Attach `on_request` to Locust's `request` event and call `flush` a few times a second.
+
+    Each request is packed at once, to bytes: objects that are kept for later would wake the garbage collector more
+    often, which costs the users more than all the rest.
+    """
 
     def __init__(self, writer: SampleWriter, origin_ns: int) -> None:
         self._writer = writer
@@ -54,62 +57,57 @@ class LocustRecorder:
         self._nobody = writer.name("")
         self._numbers: dict[tuple[str, str], int] = {}
         self._answerers: dict[tuple[Foreign, ...], int] = {}
-        self._events: list[tuple[Any, ...]] = []
         self._offset = time.time() - time.monotonic()
+        self._steady_since = 0.0
+        """When the wall clock was last seen to have been set."""
         self.outcomes = [0] * len(Outcome)
-        self.on_request = self._listener()
 
-    def _listener(self) -> Callable[..., None]:
-        append, monotonic, current = self._events.append, time.monotonic, gevent.getcurrent
-
-        def on_request(
-            request_type: str,
-            name: str,
-            response_time: float | None,
-            start_time: float = 0.0,
-            response: Foreign = None,
-            exception: BaseException | None = None,
-            **_: Foreign,
-        ) -> None:
-            user = getattr(current(), "args", None)
-            due = user[0].__dict__.pop(_DUE, None) if user else None
-            headers = response.headers if response is not None else None
-            status = response.status_code if response is not None else 0
-            append((monotonic(), start_time, response_time, due, (request_type, name), status, exception, headers))
-
-        return on_request
-
-    def flush(self) -> None:
-        """Writes what was heard since the last call."""
-        events = self._events[:]
-        del self._events[: len(events)]
-        offset = time.time() - time.monotonic()
-        steady = abs(offset - self._offset) < _CLOCK_WAS_SET_S
-        self._offset = offset
-        for event in events:
-            self._write(event, offset if steady else None)
-        self._writer.flush()
-
-    def _write(self, event: tuple[Any, ...], offset: float | None) -> None:
-        heard, start, took_ms, due, name, status, exception, headers = event
-        took = (took_ms or 0.0) / 1e3
-        sent = heard - took
-        if offset is not None and start and start - offset < sent:
-            # Counting back is late where the user's code looked at the answer before it was reported.
-            sent = start - offset
-        outcome = Outcome.OK if exception is None else of_exception(exception, status or 0)
+    def on_request(
+        self,
+        request_type: str,
+        name: str,
+        response_time: float | None,
+        start_time: float = 0.0,
+        response: Foreign = None,
+        exception: BaseException | None = None,
+        **_: Foreign,
+    ) -> None:
+        heard = time.monotonic()
+        took = (response_time or 0.0) / 1e3
+        sent = self._sent(heard, took, start_time)
+        user = getattr(gevent.getcurrent(), "args", None)
+        due = user[0].__dict__.pop(_DUE, None) if user else None
+        status = (response.status_code or 0) if response is not None else 0
+        headers = response.headers if response is not None else None
+        outcome = Outcome.OK if exception is None else of_exception(exception, status)
         self.outcomes[outcome] += 1
-        origin = self._origin
+        named, origin = (request_type, name), self._origin
         self._writer.write(
             (sent if due is None or due > sent else due) - origin,
             sent - origin,
             sent + took - origin,
-            status or 0,
+            status,
             outcome,
             Stream.LOCUST,
-            self._numbers.get(name) or self._number_of_name(name),
+            self._numbers.get(named) or self._number_of_name(named),
             self._nobody if headers is None else self._number_of_answerer(headers),
         )
+
+    def _sent(self, heard: float, took: float, start: float) -> float:
+        """Counting back from the event is late where the user's code looked at the answer before it was reported."""
+        sent = heard - took
+        if start and sent > self._steady_since and abs(time.time() - heard - self._offset) < _CLOCK_WAS_SET_S:
+            return min(sent, start - self._offset)
+        return sent
+
+    def flush(self) -> None:
+        """Hands what was recorded to the operating system, and looks at the clocks."""
+        now = time.monotonic()
+        offset = time.time() - now
+        if abs(offset - self._offset) > _CLOCK_WAS_SET_S:
+            self._steady_since = now
+        self._offset = offset
+        self._writer.flush()
 
     def _number_of_name(self, name: tuple[str, str]) -> int:
         number = self._numbers[name] = self._writer.name(" ".join(name))
