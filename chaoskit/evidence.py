@@ -135,15 +135,20 @@ class Chain:
 
     @property
     def seconds(self) -> float | None:
-        """From the fault's acceptance to the last link; None if that was not seen."""
-        end = self.at(self.last_link)
-        return None if end is None else end - self.accepted
+        """From the fault's acceptance until all links are there; None if one was not seen. A Service that publishes
+        pods which are not ready has them among its endpoints before they serve."""
+        if self.missing:
+            return None
+        return max(at for at in map(self.at, self._wanted) if at is not None) - self.accepted
+
+    @property
+    def _wanted(self) -> Sequence[str]:
+        return LINKS[3 : LINKS.index(self.last_link) + 1]
 
     @property
     def missing(self) -> str:
         """The first necessary link that was not seen."""
-        wanted = LINKS[3 : LINKS.index(self.last_link) + 1]
-        return next((link for link in wanted if self.at(link) is None), "")
+        return next((link for link in self._wanted if self.at(link) is None), "")
 
     @property
     def slowest_link(self) -> str:
@@ -324,7 +329,7 @@ def _restart(record: Record, step: StepRecord, act: Act) -> Restart:
     before = int(act.target.prior.get("restarts", 0))
     count, running, is_ready, policy, replaced = 0, None, None, "", False
     for event in record.events:
-        if event.kind != "pod" or uid(event.object) != act.target.uid or event.at < act.ordered:
+        if event.kind != "pod" or event.change == GAP or event.at < act.ordered or uid(event.object) != act.target.uid:
             continue
         if event.at > (step.ended if step.ended is not None else record.ended):
             break

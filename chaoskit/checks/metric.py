@@ -21,6 +21,8 @@ ConditionField = Annotated[
     PlainSerializer(lambda c: c.text, return_type=str),
 ]
 SHOWN_POINTS = 120
+FEWEST_POINTS = 2
+"""What held throughout a window was seen at least this often in it."""
 LATE_SCRAPES = 2.5
 """A series may be silent for this many scrape intervals before that counts as a gap: one scrape may be late or lost."""
 
@@ -124,6 +126,8 @@ def _usable(
         return f"the answer may be partial: {'; '.join(answer.warnings)}", series
     if why := conditions.undecidable([v for s in series for _, v in s.points]):
         return f"the query gave {why}", series
+    if not last and len({t for s in series for t, _ in s.points}) < FEWEST_POINTS:
+        return "a single scrape fell into the window: watch longer, or scrape more often", series
     return _gap(record, series, first, until), series
 
 
