@@ -52,11 +52,17 @@ def _workloads(record: Record, axis: Axis, hits: Sequence[Hit]) -> Iterator[Row]
     for group, workload in states.workloads(record, lanes).items():
         mine = [lane for lane in lanes if lane.group == group]
         visible = [lane for lane in mine if lane.uid in shown]
-        yield _replicas(axis, workload, record.ended)
+        yield _replicas(axis, workload, *watched(record))
         for lane in visible:
             yield _lane(axis, lane, _short(lane.name, group), _note(lane), [hit for hit in hits if hit.uid == lane.uid])
         if len(visible) < len(mine):
             yield Row("", f"and {wording.count(len(mine) - len(visible), 'pod')} more", 14, css="lane")
+
+
+def watched(record: Record) -> tuple[float, float]:
+    """From the first act until healing began; nothing where there was no act."""
+    acts = [act.ordered for step in record.steps for act in step.acts]
+    return (min(acts), record.phases.get("heal", (record.ended, 0.0))[0]) if acts else (0.0, 0.0)
 
 
 def shown_lanes(lanes: Sequence[Lane], hit: set[str]) -> set[str]:
@@ -66,31 +72,36 @@ def shown_lanes(lanes: Sequence[Lane], hit: set[str]) -> set[str]:
 
 
 def _note(lane: Lane) -> str:
-    times = wording.count(len(lane.restarted), "restart") if lane.restarted else ""
-    return ", ".join(part for part in (lane.node, times) if part)
+    times = f"↻{len(lane.restarted)}" if lane.restarted else ""
+    return " ".join(part for part in (lane.node, times) if part)
 
 
 def _short(name: str, group: str) -> str:
     return name.removeprefix(f"{group.partition('/')[2]}-")
 
 
-def _replicas(axis: Axis, workload: Workload, ended: float) -> Row:
+def _replicas(axis: Axis, workload: Workload, since: float, until: float) -> Row:
     numbers = [n for _, n in (*workload.wanted, *workload.ready)]
     scale = picture.linear([max(numbers, default=1) * 1.0])
     curves = tuple(
-        Curve(picture.polyline(axis, scale, picture.stairs(points, ended)), css, f"{css} replicas")
+        Curve(picture.polyline(axis, scale, picture.stairs(points, axis.ended)), css, f"{css} replicas")
         for css, points in (("wanted", workload.wanted), ("have", workload.ready))
         if points
     )
     said = _replica_words(workload)
-    note = ", ".join(part for part in (_end_words(workload), workload.scaling) if part)
-    levels = (Level(scale.y(scale.high), f"{scale.high:g} pods"),)
+    note = ", ".join(part for part in (_lowest_words(workload, since, until), workload.scaling) if part)
+    levels = (Level(scale.y(scale.high), wording.count(int(scale.high), "pod")),)
     return Row(workload.name, note, 34, "group", curves=curves, levels=levels, said=said)
 
 
-def _end_words(workload: Workload) -> str:
-    wanted = f" of {workload.wanted[-1][1]}" if workload.wanted else ""
-    return f"{workload.ready[-1][1]}{wanted} ready at the end" if workload.ready else ""
+def _lowest_words(workload: Workload, since: float, until: float) -> str:
+    """The fewest ready replicas while consequences were watched: after the run the app is taken away."""
+    if until <= since:
+        return ""
+    within = [n for at, n in workload.ready if since < at < until]
+    before = [n for at, n in workload.ready if at <= since]
+    wanted = _at(workload.wanted, since)
+    return f"lowest {min([*before[-1:], *within], default=0)} of {wanted} ready after the first act"
 
 
 def _replica_words(workload: Workload) -> tuple[tuple[float, str], ...]:

@@ -40,6 +40,8 @@ STEPS_S = (
 MOST_POINTS = 240
 """Points of a curve: more than this many cannot be told apart on a page."""
 MOST_SAID = 600
+TEXT_HEIGHT = 20.0
+"""Percent of a low row's height that the text of a level takes."""
 CLOSEST = 8.0
 """Percent of a row's height that the lines of two levels must be apart."""
 FAR_RIGHT = 70.0
@@ -290,9 +292,20 @@ def levels(scale: Scale, unit: str, limits: Iterable[tuple[float, str]] = ()) ->
         values = [scale.low * 10**i for i in range(12) if scale.low * 10**i <= scale.high * 1.001]
     else:
         values = [scale.high, (scale.low + scale.high) / 2]
-    marked = tuple(Level(scale.y(limit), text, limit=True) for limit, text in limits)
+    marked = _limits(scale, limits)
     plain = (Level(scale.y(value), units.show(value, unit)) for value in values)
     return (*(p for p in plain if all(abs(p.y - m.y) > CLOSEST for m in marked)), *marked)
+
+
+def _limits(scale: Scale, limits: Iterable[tuple[float, str]]) -> tuple[Level, ...]:
+    """Each limit's line; lines too close for two texts share one."""
+    found: list[Level] = []
+    for limit, text in sorted(limits):
+        y = scale.y(limit)
+        near = [level for level in found if level.text and abs(level.y - y) < TEXT_HEIGHT]
+        found = [replace(level, text="") if level in near else level for level in found]
+        found.append(Level(y, ", ".join([*(level.text for level in near), text]), limit=True))
+    return tuple(found)
 
 
 def coarse(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from chaoskit import units
 from chaoskit.conditions import Condition
-from chaoskit.contracts import Act, Record, StepRecord
+from chaoskit.contracts import Act, ConditionRecord, Record, StepRecord
 from chaoskit.model import GAP
-from chaoskit.report import inventory, picture, queries, traffic, wording
-from chaoskit.report.picture import Axis, Box, Chart, Mark, Row
+from chaoskit.report import evidencetext, inventory, picture, queries, traffic, wording
+from chaoskit.report.picture import Axis, Box, Chart, Key, Mark, Row
 from chaoskit.spec import Experiment
 
 MOST_LABELS = 6
+MOST_CONDITIONS = 12
+MOST_SPELLS = 200
+LOOK_S = 1.0
+"""The conditions are looked at about once a second."""
+CONDITION_LOOKS: dict[bool | None, tuple[str, str, int, int]] = {
+    True: ("holds", "holds", 60, 40),
+    False: ("broken", "does not hold", 0, 100),
+    None: ("undecided", "could not be decided", 30, 70),
+}
+"""Style, words, top and height of a condition's box, by whether it held."""
+CONDITION_KEYS = tuple(Key(css, words, "box") for css, words, _, _ in CONDITION_LOOKS.values())
 
 
 def chart(record: Record, experiment: Experiment) -> Chart:
@@ -20,6 +32,7 @@ def chart(record: Record, experiment: Experiment) -> Chart:
     rows = [
         _phases(record, axis),
         *_steps(record, axis),
+        *_conditions(record, axis),
         *traffic.rows(record, axis, limits, experiment),
         *inventory.rows(record, axis),
         *queries.rows(record, axis, limits),
@@ -104,6 +117,59 @@ def _act_words(act: Act) -> str:
     accepted = f", accepted {act.accepted:.3f} s" if act.accepted is not None else ", not accepted"
     landed = f", landed {act.landed:.3f} s ({act.how})" if act.landed is not None else ", not seen to land"
     return wording.one_line(f"{act.what}: ordered {act.ordered:.3f} s{accepted}{landed} {act.error}")
+
+
+# ── the steady state's conditions ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _conditions(record: Record, axis: Axis) -> Iterator[Row]:
+    """One lane for each condition, a box for each look at it."""
+    names = list(dict.fromkeys(c.condition for c in record.conditions))[:MOST_CONDITIONS]
+    if names:
+        yield Row("steady state", css="legend", keys=CONDITION_KEYS)
+    for name in names:
+        looks = [c for c in record.conditions if c.condition == name]
+        said = [(at, text) for look, until in _with_ends(looks) for at, text in _told(look, until)]
+        boxes = tuple(_spell(axis, spell) for spell in _spells(_with_ends(looks)))
+        yield Row(name, css="lane", boxes=boxes[:MOST_SPELLS], said=picture.thinned(said))
+
+
+def _with_ends(looks: Sequence[ConditionRecord]) -> list[tuple[ConditionRecord, float]]:
+    """What a look says is so until the next one, but not for longer than a look usually takes."""
+    following = [c.at for c in looks[1:]] + [looks[-1].at + LOOK_S]
+    return [(c, min(after, c.at + 2 * LOOK_S)) for c, after in zip(looks, following, strict=True)]
+
+
+def _spells(looks: Sequence[tuple[ConditionRecord, float]]) -> list[list[tuple[ConditionRecord, float]]]:
+    """Looks in a row that say the same."""
+    spells: list[list[tuple[ConditionRecord, float]]] = []
+    for look, until in looks:
+        last = spells[-1][-1] if spells else None
+        if last and last[0].holds is look.holds and look.at <= last[1] + 1e-6:
+            spells[-1].append((look, until))
+        else:
+            spells.append([(look, until)])
+    return spells
+
+
+def _spell(axis: Axis, spell: Sequence[tuple[ConditionRecord, float]]) -> Box:
+    (first, _), (last, until) = spell[0], spell[-1]
+    css, words, top, height = CONDITION_LOOKS[first.holds]
+    stretch = picture.stretch(first.at, until)
+    title = f"{first.condition} {words}: {stretch}, {wording.count(len(spell), 'look')}, last {_value(last)}"
+    return picture.box(axis, first.at, until, css, title, top=top, height=height)
+
+
+def _told(look: ConditionRecord, until: float) -> tuple[tuple[float, str], tuple[float, str]]:
+    return (look.at, f"{CONDITION_LOOKS[look.holds][1]}, {_value(look)}"), (until, "not looked at")
+
+
+def _value(look: ConditionRecord) -> str:
+    unit = evidencetext.unit_of({"condition": look.condition})
+    return wording.one_line(look.reason or units.show(look.value, unit))
+
+
+# ── behind and over all rows ─────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _bands(record: Record, axis: Axis) -> Iterator[Box]:

@@ -9,7 +9,7 @@ from chaoskit import evidence, units
 from chaoskit.conditions import Condition
 from chaoskit.contracts import Record
 from chaoskit.model import Outage
-from chaoskit.report import bins, picture
+from chaoskit.report import bins, picture, wording
 from chaoskit.report.bins import Bin
 from chaoskit.report.picture import Axis, Box, Curve, Key, Mark, Row, Scale
 from chaoskit.samples import Stream
@@ -19,7 +19,7 @@ PULSE_KEYS = (Key("good", "answered", "box"), Key("failed", "failed", "box"), Ke
 PULSE_LOOKS = {"good": ("good", 75.0, 25.0), "failed": ("failed", 45.0, 55.0), "not sent": ("unsent", 60.0, 40.0)}
 """Style, top and height of a stretch of the pulse, by its state."""
 MOST_LABELS = 6
-NEEDED = 8.0
+NEEDED = 14.0
 """Percent of the width without which the seconds of an outage are not written."""
 MOST_VERSIONS = 8
 LATENCIES = ((1.0, "max", "longest"), (0.99, "p99", "p99"), (0.95, "p95", "p95"), (0.5, "p50", "p50"))
@@ -137,10 +137,9 @@ def pulse_row(record: Record, axis: Axis, stream: Stream, words: str) -> Row | N
         return None
     boxes = tuple(_pulse_box(axis, s) for s in stretches)
     said = [(s.began, _state_words(s.state)) for s in stretches] + [(stretches[-1].ended, "no requests")]
-    note = f"{words}, every {units.show(record.pulse_period_s, 's')}"
     return Row(
-        "pulse",
-        note,
+        f"pulse, {words}",
+        f"one request every {units.show(record.pulse_period_s, 's')}",
         36,
         boxes=boxes,
         marks=_outage_marks(record, axis, stream, stretches[0].began, stretches[-1].ended),
@@ -168,7 +167,7 @@ def _outage_marks(record: Record, axis: Axis, stream: Stream, began: float, ende
 
 
 def _outage_mark(axis: Axis, found: Outage) -> Mark:
-    text = f"down {units.show(found.seconds, 's', found.uncertainty)}"
+    text = f"down {wording.shown(found.seconds, 's', found.uncertainty)}"
     return Mark(axis.x(found.first_good), "", _outage_title(found), text, css="down")
 
 

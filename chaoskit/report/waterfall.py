@@ -91,7 +91,7 @@ def _pair(chain: Chain) -> str:
 def _took(chain: Chain) -> str:
     if chain.seconds is None:
         return f"not recovered: {chain.missing} was not seen"
-    return units.show(chain.seconds, "s", chain.uncertainty)
+    return wording.shown(chain.seconds, "s", chain.uncertainty)
 
 
 def _fall(record: Record, chain: Chain) -> Fall:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections.abc import Iterable
@@ -36,8 +37,25 @@ def count(number: int, word: str) -> str:
 
 
 def measured(finding: Finding) -> str:
-    """`1.24 s ± 0.01 s`, or a dash where nothing was measured."""
-    return one_line(units.show(finding.value, finding.unit, finding.uncertainty))
+    """`1.24 s ± 10 ms`, or a dash where nothing was measured."""
+    return shown(finding.value, finding.unit, finding.uncertainty)
+
+
+def shown(value: float | None, unit: str, uncertainty: float | None = None) -> str:
+    """A value with no more digits than its uncertainty allows."""
+    if value is not None and uncertainty:
+        value, uncertainty = rounded(value, uncertainty)
+    return one_line(units.show(value, unit, uncertainty))
+
+
+def rounded(value: float, uncertainty: float) -> tuple[float, float]:
+    """Both to the last digit that means something, by the Particle Data Group's rule (Review of Particle Physics,
+    Introduction, 5.3): two digits of an uncertainty up to 35, one beyond it."""
+    if not (math.isfinite(value) and math.isfinite(uncertainty)):
+        return value, uncertainty
+    size = math.floor(math.log10(uncertainty))
+    decimals = 1 - size if uncertainty / 10 ** (size - 1) < 35.5 else -size
+    return round(value, decimals), round(uncertainty, decimals)
 
 
 def margin(finding: Finding) -> str:

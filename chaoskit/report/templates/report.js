@@ -2,14 +2,16 @@
 "use strict";
 (function () {
   const holder = document.getElementById("run-chart");
-  const plot = holder && holder.querySelector(".over");
-  if (!plot) return;
+  const under = holder && holder.querySelector(".over");
+  if (!under) return;
   const said = JSON.parse(document.getElementById("said").textContent);
-  const line = document.createElement("div");
-  const box = document.createElement("div");
-  line.className = "cursor";
-  box.className = "readout";
+  const [plot, line, box] = ["reader", "cursor", "readout"].map(function (name) {
+    const made = document.createElement("div");
+    made.className = name;
+    return made;
+  });
   plot.append(line, box);
+  under.after(plot);
 
   function textAt(row, at) {
     let low = 0, high = row.at.length;

@@ -168,9 +168,9 @@ def test_an_object_that_is_gone_before_it_was_seen_is_no_error():
 def test_every_shape_has_words_and_every_row_is_within_the_chart():
     told = story.failing()
     chart = timeline.chart(told.record, told.experiment)
-    assert {"phases", "steps", "acts", "requests", "latency", "pulse", "deployment/front", "nodes", "errors"} <= {
-        row.title for row in chart.rows
-    }
+    titles = {row.title for row in chart.rows}
+    assert titles >= {"phases", "steps", "acts", "requests", "latency", "pulse, new connections"}
+    assert titles >= {"deployment/front", "nodes", "errors", "ready_fronts"}
     for row in chart.rows:
         for box in row.boxes:
             assert box.title
@@ -202,3 +202,18 @@ def test_data_quality_says_what_is_not_fine():
     assert facts["PromQL “ready_fronts”"].value == "no data"
     assert facts["breaks of the watch"].good is False
     assert "pod at 30.50 s" in facts["breaks of the watch"].value
+
+
+def test_the_steady_states_conditions_have_a_lane_each():
+    told = story.failing()
+    chart = timeline.chart(told.record, told.experiment)
+    lanes = {row.title: row for row in chart.rows}
+    assert "79.6/s" in lanes["rate > 60/s"].boxes[0].title
+    assert (10.5, "holds, 79.6/s") in lanes["rate > 60/s"].said
+
+
+def test_limits_that_lie_close_share_their_text():
+    found = picture.levels(picture.linear([80.0]), "", [(0.1, "errors < 0.1%"), (1.0, "errors < 1%")])
+    limits = [level for level in found if level.limit]
+    assert len(limits) == 2
+    assert [level.text for level in limits if level.text] == ["errors < 0.1%, errors < 1%"]

@@ -22,7 +22,7 @@ def test_one_line_for_each_expectation_with_measured_and_limit():
     lines = shown(story.passing()).splitlines()
     marked = [line for line in lines if line.startswith("✓  ")]
     assert len(marked) == 6
-    assert "3.288 s ± 50 ms" in marked[0]
+    assert "3.29 s ± 50 ms" in marked[0]
     assert "limit at most 12 s" in marked[0]
 
 
