@@ -27,6 +27,7 @@ from chaoskit.spec import Experiment
 
 MOST_EVENTS = 150
 MOST_EVIDENCE = 12
+MOST_ROWS = 60
 MOST_SERIES = 5
 MOST_POINTS = 40
 MOST_LOGS = 10
@@ -38,7 +39,7 @@ def render(result: Result, record: Record, experiment: Experiment, logs: Mapping
     """The text of report.html."""
     page = _environment()
     script = _asset(page, "report.js")
-    run = timeline.chart(record, experiment)
+    run, events = timeline.chart(record, experiment), states.reported(record)
     return page.get_template(
         "report.html.j2"
     ).render(
@@ -55,12 +56,14 @@ def render(result: Result, record: Record, experiment: Experiment, logs: Mapping
         recoveries=waterfall.recoveries(record),
         platform=waterfall.platform(record),
         failures=failures.failures(record),
-        events=states.reported(record)[:MOST_EVENTS],
-        more_events=max(0, len(states.reported(record)) - MOST_EVENTS),
+        events=events[:MOST_EVENTS],
+        more_events=max(0, len(events) - MOST_EVENTS),
         logs=list(ends_of(logs)),
         more_logs=max(0, len(logs) - MOST_LOGS),
         facts=quality.facts(record),
         commands=wording.reproduce(result),
+        most_evidence=MOST_EVIDENCE,
+        most_rows=MOST_ROWS,
         css=_asset(page, "report.css"),
         js=script,
         policy=policy(script),

@@ -89,7 +89,7 @@ def _watch(record: Record) -> Iterator[Fact]:
     yield Fact("breaks of the watch", value, "none", not found)
     yield Fact(
         "events of the watch",
-        f"{len(record.events):,}, late by at most {units.show(evidence.WATCH_LAG_S, 's')}",
+        f"{len(record.events):,}, taken to be late by at most {units.show(evidence.WATCH_LAG_S, 's')}",
         "",
         None,
     )

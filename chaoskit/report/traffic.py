@@ -161,9 +161,13 @@ def _state_words(state: str) -> str:
 
 def _outage_marks(record: Record, axis: Axis, stream: Stream, began: float, ended: float) -> tuple[Mark, ...]:
     found = evidence.outages(record.pulse, stream, began, ended, record.pulse_period_s).outages
-    longest = sorted(found, key=lambda o: -o.seconds)[:MOST_LABELS]
-    marks = picture.with_room(_outage_mark(axis, o) for o in longest)
-    return tuple(m for m in marks if m.room > NEEDED)
+    kept: list[Mark] = []
+    for outage in sorted(found, key=lambda o: -o.seconds)[:MOST_LABELS]:
+        # The longest come first: a shorter one is named only where it takes none of their room.
+        tried = picture.with_room([*kept, _outage_mark(axis, outage)])
+        if all(mark.room >= NEEDED for mark in tried):
+            kept = list(tried)
+    return tuple(kept)
 
 
 def _outage_mark(axis: Axis, found: Outage) -> Mark:

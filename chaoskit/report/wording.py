@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from chaoskit import units
-from chaoskit.model import Finding
+from chaoskit.model import Finding, Verdict
 from chaoskit.result import Result
 
 _UNPRINTABLE = re.compile(
@@ -75,7 +75,7 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
 
 def doubts(result: Result) -> list[Finding]:
     """What chaoskit checks by itself and did not find in order."""
-    return [f for f in ranked(result.findings) if not f.asked and f.verdict.value != "passed"]
+    return [f for f in ranked(result.findings) if not f.asked and f.verdict is not Verdict.PASSED]
 
 
 def moment(unix: float) -> str:

@@ -1,13 +1,14 @@
 """What charts are made of: axes, bins, the pulse's strip, and the states of objects over time."""
 
 import itertools
+from dataclasses import replace
 
 import story
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chaoskit.model import GONE, SEEN, WatchEvent
-from chaoskit.report import bins, failures, inventory, picture, quality, states, timeline, waterfall
+from chaoskit.report import bins, failures, inventory, picture, quality, states, timeline, traffic, waterfall
 from chaoskit.report.picture import Axis, Mark
 from chaoskit.samples import Outcome, Sample, Stream
 
@@ -95,6 +96,14 @@ def test_the_strip_is_bounded_and_in_order(requests):
     assert sum(s.requests for s in stretches) == len(samples)
     assert all(a.ended <= b.began + 1e-9 for a, b in itertools.pairwise(stretches))
     assert sum(s.bad for s in stretches) == sum(not s.ok for s in samples)
+
+
+def test_the_longest_outage_is_named_whatever_surrounds_it():
+    bad = {*range(1_000, 1_100), *range(800, 1_300, 7)}
+    samples = tuple(sample(t / 100, Outcome.TIMEOUT if t in bad else Outcome.OK) for t in range(6_000))
+    record = replace(story.unstarted().record, pulse=samples, ended=60.0)
+    row = traffic.pulse_row(record, Axis(0, 60), Stream.FRESH, "new connections")
+    assert [m.text for m in row.marks][:1] == ["down 1 s ± 10 ms"]
 
 
 def test_failed_requests_by_outcome():
