@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from chaoskit.actions import ACTIONS
@@ -15,7 +16,7 @@ from chaoskit.contracts import Healed, Intent
 from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError
 from chaoskit.journal import Entry
 from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Raw, Target
-from chaoskit.objects import annotation, labels, uid
+from chaoskit.objects import annotation, labels, name, uid
 from chaoskit.ports import Cluster
 
 NAMESPACE = "namespace"
@@ -174,6 +175,15 @@ def _unreadable(intent: Intent) -> Healed:
     )
 
 
+def _end_pods(cluster: Cluster, within: str) -> None:
+    """Ends the pods of a namespace that is being deleted without their grace: nobody is served there any more, and
+    nothing can take their place. That this fails costs only the grace."""
+    with suppress(PortError):
+        for pod in cluster.list("pod", within):
+            with suppress(PortError):
+                cluster.delete("pod", name(pod), within, uid=uid(pod), grace_s=0)
+
+
 def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
     """Deletes a namespace that a run made, and waits until it is gone."""
     target = intent.target
@@ -183,6 +193,7 @@ def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
         if labels(present).get(RUN_LABEL) != intent.run or (target.uid and uid(present) != target.uid):
             return Healed(True, "the namespace belongs to somebody else now")
         cluster.delete(NAMESPACE, target.name, uid=uid(present))
+        _end_pods(cluster, target.name)
         for _ in range(int(GONE_WITHIN_S / LOOK_EVERY_S)):
             cluster.get(NAMESPACE, target.name)
             sleep(LOOK_EVERY_S)
