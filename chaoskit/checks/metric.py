@@ -126,14 +126,14 @@ def _usable(
         return f"the answer may be partial: {'; '.join(answer.warnings)}", series
     if why := conditions.undecidable([v for s in series for _, v in s.points]):
         return f"the query gave {why}", series
-    if not last and len({t for s in series for t, _ in s.points}) < FEWEST_POINTS:
-        return "a single scrape fell into the window: watch longer, or scrape more often", series
-    return _gap(record, series, first, until), series
+    return _gap(record, series, first, until, last=last), series
 
 
-def _gap(record: Record, series: Sequence[Series], first: float, until: float) -> str:
+def _gap(record: Record, series: Sequence[Series], first: float, until: float, *, last: bool) -> str:
     """Where no series at all covers a stretch of the window. A series may begin or end with its pod; all may not."""
     times = sorted({t for s in series for t, _ in s.points})
+    if not last and len(times) < FEWEST_POINTS:
+        return "a single scrape fell into the window: watch longer, or scrape more often"
     allowed = LATE_SCRAPES * record.scrape_interval_s
     edges = [first, *times, until]
     longest = max(b - a for a, b in itertools.pairwise(edges))
