@@ -8,13 +8,14 @@ of them can make it pass.
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from importlib.metadata import version
 
 from chaoskit import conditions, units
 from chaoskit.checks.judging import landed_or_why
 from chaoskit.contracts import Check, Record
+from chaoskit.heal import open_intents
 from chaoskit.journal import Entry
 from chaoskit.model import Evidence, Finding, Verdict, worst
 from chaoskit.result import Result
@@ -176,10 +177,14 @@ def _generator(record: Record) -> Finding:
 # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _unhealed(entries: Iterable[Entry]) -> tuple[tuple[str, str], ...]:
-    """What the last word on each intent leaves open."""
+def _unhealed(entries: Sequence[Entry]) -> tuple[tuple[str, str], ...]:
+    """(what is left, what to type) of each intent that is not known to be healed."""
     said = {int(e.data["n"]): e.data for e in entries if e.kind == "healed"}
-    return tuple((str(d["how"]), str(d["fix"])) for d in said.values() if not d["done"])
+    left = []
+    for intent in open_intents(entries):
+        last = said.get(intent.n, {"how": "it was never healed", "fix": f"chaoskit heal {intent.run}"})
+        left.append((f"{intent.verb} {intent.target}: {last['how']}", str(last["fix"])))
+    return tuple(left)
 
 
 def _exit_code(verdict: Verdict, how: str, unhealed: bool) -> int:
@@ -192,7 +197,9 @@ def _sentence(experiment: Experiment, verdict: Verdict, findings: tuple[Finding,
     if verdict is Verdict.PASSED:
         asked = sum(f.asked for f in findings)
         return f"passed: {experiment.name}; all {asked} expectations held"
-    decisive = next(f for f in findings if f.verdict is verdict)
+    decisive = next((f for f in findings if f.verdict is verdict), None)
+    if decisive is None:
+        return f"{verdict.value}: {experiment.name}; nothing was expected"
     measured = (
         ""
         if decisive.value is None

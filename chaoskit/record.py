@@ -123,7 +123,7 @@ def read(folder: Path) -> tuple[Experiment, Record, int]:
     experiment = load_experiment(folder / EXPERIMENT)
     try:
         return experiment, *_read(folder, experiment)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise UsageError(
             "the run's folder is damaged",
             where=str(folder),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaoskit import engine, heal, journal, judge, record, spec
-from chaoskit.adapters.fake import FakeWorld, manifests
+from chaoskit.adapters.fake import Acted, FakeWorld, manifests
 from chaoskit.engine import Ending, Engine, Ports
 from chaoskit.journal import Journal
 from chaoskit.plan import Plan
@@ -43,6 +43,12 @@ class Story:
 
     def entries(self, kind: str = "") -> list[journal.Entry]:
         return [e for e in journal.read(self.folder / journal.FILE) if not kind or e.kind == kind]
+
+    def hit(self) -> list[Acted]:
+        """The pods that the run ended, before it healed."""
+        healing = next(e.at for e in self.entries("phase") if e.data["name"] == "heal")
+        ended = [a for a in self.world.cluster.acts if a.verb in ("evict", "delete") and a.kind == "pod"]
+        return [a for a in ended if a.at < healing]
 
     def judged(self) -> Result:
         experiment, seen, seed = record.read(self.folder)

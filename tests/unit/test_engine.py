@@ -56,9 +56,7 @@ def test_an_app_that_survives_passes(tmp_path):
     assert judged.verdict is Verdict.PASSED
     assert [f.kind for f in judged.asked] == ["recovery", "outage", "metric", "steady_state"]
     assert [t.kind for t in judged.targets] == ["pod"]
-    deleted = [a for a in told.world.cluster.acts if a.verb == "delete"]
-    assert [(a.kind, a.uid) for a in deleted[:-1]] == [("pod", judged.targets[0].uid)]
-    assert deleted[-1].kind == "namespace"
+    assert [a.uid for a in told.hit()] == [judged.targets[0].uid]
 
 
 def test_an_app_that_does_not_survive_fails(tmp_path):
@@ -291,7 +289,7 @@ def test_a_limit_under_stop_if_ends_the_run_at_once(tmp_path, condition):
 def test_a_step_beyond_the_limits_is_refused_before_anything_is_hit(tmp_path, safety, step, says):
     text = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", step) + f"safety: {{{safety}}}\n"
     told = ends(play(story(tmp_path, text)), "stopped", 4, says)
-    assert not [a for a in told.world.cluster.acts if a.verb == "evict" or (a.verb == "delete" and a.kind == "pod")]
+    assert told.hit() == []
 
 
 def test_a_right_that_is_missing_is_named(tmp_path):
@@ -333,7 +331,7 @@ def test_a_disk_that_fills_up_ends_the_run_but_not_the_healing(tmp_path, at):
     assert told.ending.unhealed == ()
     assert told.residue() == []
     if at:
-        assert told.judged().exit_code == 3
+        assert told.judged().exit_code == (5 if told.entries("intent") else 3), "what could not be noted is not known"
 
 
 # ── killed ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -378,13 +376,14 @@ def test_a_run_killed_at_any_line_of_its_journal_can_be_healed(tmp_path, after, 
         assert told.residue() == []
 
 
-def test_a_killed_run_is_judged_as_broken(tmp_path):
+def test_a_killed_run_is_judged_as_broken_and_not_healed(tmp_path):
     told = story(tmp_path)
     with pytest.raises(Killed):
         play(told, lambda path: Dying(path, 20, False))
     judged = told.judged()
-    assert judged.exit_code == 3
+    assert judged.exit_code == 5
     assert "it was killed" in judged.sentence
+    assert judged.unhealed == ((f"namespace namespace/{NAMESPACE}: it was never healed", f"chaoskit heal {RUN}"),)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path):
