@@ -1,0 +1,393 @@
+"""Writes the pages and the schema that follow from the code: `python docs/generate.py`.
+
+Keys, defaults and descriptions come from the models of the experiment file and from the registries of actions and
+checks; what no model knows (examples, what to watch for) stands in NOTES. A unit test fails when the files are stale.
+"""
+
+from __future__ import annotations
+
+import textwrap
+import types
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from chaoskit import spec
+from chaoskit.actions import ACTIONS
+from chaoskit.actions.kill_pod import HowMany
+from chaoskit.checks import CHECKS
+from chaoskit.checks.metric import ConditionField
+from chaoskit.conditions import MEASURES
+from chaoskit.contracts import Action, Check, Count, Part, Rate, RefField, Seconds, Share
+
+ROOT = Path(__file__).parent.parent
+MARK = "<!-- Written by docs/generate.py from the code; do not edit. -->\n"
+WORDS: tuple[tuple[Any, str], ...] = (
+    (Seconds, "duration"),
+    (Share, "share"),
+    (Rate, "rate"),
+    (Count, "whole number"),
+    (RefField, "kind/name"),
+    (ConditionField, "condition"),
+    (HowMany, "whole number or share"),
+    (spec.Line, "one line of text"),
+    (str, "text"),
+    (bool, "true or false"),
+    (int, "whole number"),
+    (float, "number"),
+    (dict[str, str], "mapping of texts"),
+)
+
+
+@dataclass(frozen=True)
+class Note:
+    """What no model knows of an action or a check: examples of its value in YAML, and what to watch for."""
+
+    examples: tuple[str, ...]
+    text: str
+
+
+NOTES = {
+    "kill_pod": Note(
+        ("{of: deployment/front, mode: now}", "{of: deployment/front, count: 50%, mode: evict}"),
+        """\
+        Landed: the pod is gone, or terminating. Undone by its controller, so chaoskit heals nothing.
+
+        `delete` and `evict` send SIGTERM and wait for the grace period; `now` leaves no time to finish a request.
+        `evict` is tried again for up to 30 s while a disruption budget refuses.""",
+    ),
+    "kill_container": Note(
+        ("{of: deployment/back, signal: KILL}",),
+        """\
+        Landed: the container's id changed, or it runs no more. Undone by the kubelet, as the restart policy says.
+
+        On the embedded cluster the signal comes from outside the container. Elsewhere `kill` runs inside it, where the
+        kernel ignores KILL for the first process: choose a signal that the process handles (TERM, INT, …), and an image
+        with `kill` or `busybox` in it. If nothing happens, the step did not land and the run is inconclusive.
+
+        The kubelet waits 10, 20, 40 s … before it restarts a container that ended before (at most 10 s with the
+        embedded cluster's short timings): use a fresh pod for each repetition, or the back-off is what you measure.""",
+    ),
+    "cordon_node": Note(
+        ("{name: node2}", "{of: deployment/front, zone: zone-1}"),
+        """\
+        Landed: the node is unschedulable. Healed by chaoskit; a node that was cordoned before stays so.
+
+        Without `name`, `of` or `zone` it is refused: nothing said would be every node.""",
+    ),
+    "drain_node": Note(
+        ("{of: deployment/front, within: 45s}",),
+        """\
+        Landed: the node is unschedulable, and each evicted pod is gone or terminating. Healed as `cordon_node` is; the
+        pods stay where the scheduler put them.
+
+        Only pods of the experiment's namespace are evicted; those of DaemonSets, and finished ones, stay. An eviction
+        that a disruption budget refuses is tried again every 0.25 s. The step's notes tell when the node was empty, or
+        what was still on it after `within`.""",
+    ),
+    "recovery": Note(
+        ("{of: lose a pod, within: 12s}",),
+        """\
+        Each pod that the step took is paired with the first new pod of the same controller (a StatefulSet's with the
+        one of the same name). The time runs from the moment at which the API server accepted the fault to the moment
+        at which the replacement is ready and in the endpoints of its Service (only ready, where it has none). The
+        slowest pair decides, and the evidence lists every link of the way.
+
+        The times are those at which watch events arrived. The uncertainty is 50 ms, or as long as the call that made
+        the fault took, where that is longer. A break of the watch in that time makes the finding inconclusive. So does
+        a step that took no pod: nothing had to recover.""",
+    ),
+    "restart": Note(
+        ("{of: crash the back, within: 20s, times: 1}",),
+        """\
+        For steps that kill containers. Fails if the pod was replaced as a whole, if the container did not come back, or
+        if it was restarted more often than `times`: a container that falls over again is not back.""",
+    ),
+    "outage": Note(
+        ("{of: lose a pod, at_most: 1s}", "{of: lose a pod, at_most: 500ms, lost: 20, connections: kept}"),
+        """\
+        From the first request that failed to the next that was good, both ends in the middle of what is possible; see
+        [how outages are measured](outages.md). `at_most` must be at least two periods of the pulse.""",
+    ),
+    "metric": Note(
+        ("errors < 1%", "{holds: ready_fronts >= 3, of: lose a pod, when: at the end}"),
+        """\
+        `metric: errors < 1%` is short for `metric: {holds: errors < 1%}`. The name is one of `metrics`, or a
+        [measure of the load](experiment-file.md#conditions).
+
+        All series that the query gives must keep the limit at each of their samples: the worst decides. `at the end`
+        looks at the last sample of each series in the last 2.5 scrape intervals of the window. No data, NaN, infinity,
+        a gap, a partial answer: [inconclusive](verdicts.md#no-data).
+
+        A measure of the load has one value for the whole window.""",
+    ),
+    "steady_state": Note(
+        ("{}",),
+        """\
+        After the last step the conditions of `steady_state` have to hold for as long as they had to before (`for`),
+        within the same time (`within`).""",
+    ),
+}
+
+
+# ── words for types ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def written(hint: Any) -> str:  # noqa: ANN401 - a type annotation
+    """How a value of this type is written in an experiment file."""
+    for known, word in WORDS:
+        if hint == known:
+            return word
+    origin = get_origin(hint)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in get_args(hint))
+    if origin in (Union, types.UnionType):
+        return " or ".join(written(part) for part in get_args(hint) if part is not type(None))
+    if origin is tuple:
+        return f"list of {written(get_args(hint)[0])}s"
+    return "mapping"
+
+
+def default(model: type[BaseModel], key: str, info: FieldInfo) -> str:
+    """The value that counts where nothing is written."""
+    if info.is_required():
+        return "**required**"
+    value = info.default
+    if value in ("", None, (), {}) or isinstance(value, BaseModel):
+        return ""
+    shown = model.__pydantic_serializer__.to_python(model.model_construct(**{key: value}), mode="json", warnings=False)
+    return f"`{shown[key]}`"
+
+
+def keys(model: type[BaseModel], leave_out: tuple[str, ...] = ()) -> str:
+    """The table of a model's keys; empty where it has none."""
+    hints = get_type_hints(model, include_extras=True)
+    rows = [
+        f"| `{info.alias or key}` | {written(hints[key])} | {default(model, key, info)} | {cell(info.description)} |"
+        for key, info in model.model_fields.items()
+        if key not in leave_out
+    ]
+    return "\n".join(["| key | written as | default | meaning |", "|---|---|---|---|", *rows, ""]) if rows else ""
+
+
+def cell(text: str | None) -> str:
+    return (text or "").replace("|", "\\|")
+
+
+def about(part: type[BaseModel]) -> str:
+    return (part.__doc__ or "").strip()
+
+
+# ── actions and checks ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def section(name: str, part: type[Part], more: Callable[[Note], Iterator[str]]) -> str:
+    """One action or check: what it does, an example, its keys, and what no model knows."""
+    note = NOTES.get(name, Note((), ""))
+    pieces = [f"## {name}\n", about(part) + "\n", *more(note), keys(part), textwrap.dedent(note.text) + "\n"]
+    return "\n".join(piece for piece in pieces if piece.strip())
+
+
+def action_section(verb: str, action: type[Action]) -> str:
+    def more(note: Note) -> Iterator[str]:
+        for example in note.examples:
+            yield f"```yaml\n{verb}: {example}\n```\n"
+        if note.examples:
+            yield f"It needs the rights to {rights(action, note)}.\n"
+
+    return section(verb, action, more)
+
+
+def rights(action: type[Action], note: Note) -> str:
+    """The rights that the examples take, beyond watching."""
+    found: dict[str, None] = {}
+    for example in note.examples:
+        for right in action.model_validate(yaml.safe_load(example)).rights("NAMESPACE"):
+            found[f"{right}".replace("in NAMESPACE", "in the namespace")] = None
+    return "; ".join(found)
+
+
+def check_section(kind: str, check: type[Check]) -> str:
+    def more(note: Note) -> Iterator[str]:
+        for example in note.examples:
+            yield f"```yaml\n- {kind}: {example}\n```\n"
+
+    return section(kind, check, more)
+
+
+def actions_page() -> str:
+    head = """\
+        # Actions
+
+        A step has one action. It says whom it could hit, hits some of them at random (the same ones for the same seed)
+        within the limits of [`safety`](experiment-file.md#safety), and tells how it was seen to land. A fault that was
+        not seen to land within 10 s makes the run inconclusive. To write one of your own: [adding an
+        action](adding-an-action.md).
+        """
+    return page(head, (action_section(verb, action) for verb, action in ACTIONS.items() if is_ours(action)))
+
+
+def checks_page() -> str:
+    head = """\
+        # Expectations
+
+        Each item of `expect` is of one kind. Its finding is passed, failed or inconclusive, by the same
+        [rules](verdicts.md) for all. `of` names the step whose window is looked at: from its begin until
+        its `watch` is over.
+        """
+    return page(head, (check_section(kind, check) for kind, check in CHECKS.items() if is_ours(check)))
+
+
+def is_ours(part: type[Part]) -> bool:
+    """What other distributions offer has pages of its own."""
+    return part.__module__.startswith("chaoskit.")
+
+
+# ── the experiment file ──────────────────────────────────────────────────────────────────────────────────────────────
+
+UNITS = """\
+## Units
+
+A number that has a unit is written with it; without, it is an error that says which units there are.
+
+| written as | examples | means |
+|---|---|---|
+| duration | `250ms`, `30s`, `1m30s` | units `us`, `ms`, `s`, `m`, `h`, `d`; at most 30 days |
+| share | `50%` | at most `100%` |
+| rate | `200/s` | a second, always |
+| kind/name | `deployment/front` | `deployment`, `statefulset`, `daemonset`, `replicaset`, `service`, `pod` or `node` |
+| condition | `errors < 0.1%` | see below |
+"""
+
+READING = """\
+## How the file is read
+
+YAML with the scalars of version 1.2: `on` and `1:30` are texts. Anchors, aliases and tags are refused, as is a key that
+stands twice or that is not known; the message names file, line and column, and the key that was probably meant. At most
+128 KiB. Paths are relative to the file.
+"""
+
+
+def conditions_text() -> str:
+    rows = "\n".join(
+        f"| `{name}` | {'share' if unit == '%' else 'duration' if unit == 's' else 'rate'} | {cell(meaning)} |"
+        for name, (unit, meaning, _) in MEASURES.items()
+    )
+    return f"""\
+## Conditions
+
+A condition is `NAME OPERATOR LIMIT`, as in `p99 < 300ms`; the operators are `<`, `<=`, `>`, `>=` and `==`. The limit
+may have a unit: `0.1%`, `300ms`, `200/s`, `64Mi`. NAME is one of `metrics` (the query must then give base units:
+seconds, bytes, and a fraction for `%`), or one of these measures, taken from every recorded request:
+
+| measure | limit | |
+|---|---|---|
+{rows}
+
+Latency counts from when the request should have been sent to its end. Where a query gives several series, all of them
+must keep the limit. A condition without data neither holds nor is violated: it is [inconclusive](verdicts.md#no-data).
+"""
+
+
+METRICS = """\
+## metrics
+
+Named PromQL. These are filled in:
+
+| variable | becomes |
+|---|---|
+| `$namespace` | the namespace that the run uses |
+| `$service` | `app.service` |
+| `$window` | four scrape intervals, at least 5 s: for `rate(x[$window])` |
+
+`$$` is a single `$`; any other variable is an error. Each query is asked when a condition on it is looked at, and once
+over the whole run when the last step's consequences have been scraped.
+"""
+
+
+def experiment_page() -> str:
+    head = """\
+        # The experiment file
+
+        This is all that `experiments/pod-kill.yaml` says:
+
+        ```yaml
+        EXPERIMENT```
+
+        Only `name`, `steps` and `expect` are required. `chaoskit validate FILE` checks a file without a cluster;
+        `experiments/schema.json` (also: `chaoskit schema`) lets editors complete it: begin the file with
+        `# yaml-language-server: $schema=schema.json`.
+        """
+    example = (ROOT / "experiments" / "pod-kill.yaml").read_text(encoding="utf-8")
+    parts = (
+        ("The whole", spec.ExperimentFile, ""),
+        ("app", spec.App, "`app: refapp` is short for `app: {manifests: refapp}`.\n"),
+        (
+            "load",
+            spec.Load,
+            "`load: none` sends nothing at all; then no outage can be measured. See [the load](load.md).\n",
+        ),
+        ("load.pulse", spec.Pulse, ""),
+        ("steady_state", spec.Steady, "Looked at once a second. Never reached: the run ends inconclusive.\n"),
+        (
+            "safety",
+            spec.Safety,
+            "A step that the limits forbid ends the run with exit code 4. See [safety](safety.md).\n",
+        ),
+    )
+    pieces = [f"## {title}\n\n{about(part)}\n\n{keys(part)}\n{more}" for title, part, more in parts]
+    pieces.insert(5, steps_text())
+    return (
+        textwrap.dedent(head).replace("EXPERIMENT", example).join([MARK, ""])
+        + "\n"
+        + "\n".join([*pieces, METRICS, conditions_text(), UNITS, READING])
+    )
+
+
+def steps_text() -> str:
+    verbs = ", ".join(f"[`{verb}`](actions.md#{verb})" for verb, part in ACTIONS.items() if is_ours(part))
+    kinds = ", ".join(f"[`{kind}`](checks.md#{kind})" for kind, part in CHECKS.items() if is_ours(part))
+    table = keys(spec.StepFile, tuple(ACTIONS))
+    return f"""\
+## steps
+
+{about(spec.StepFile)} They are taken one after the other.
+
+{table}
+Beside these, exactly one action: {verbs}.
+
+## expect
+
+{about(spec.ExpectationFile)} Each item is exactly one of {kinds}.
+"""
+
+
+# ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def page(head: str, sections: Iterator[str]) -> str:
+    return MARK + "\n".join([textwrap.dedent(head), *sections]).rstrip() + "\n"
+
+
+def files() -> Mapping[Path, str]:
+    """Every generated file with the text that it should have."""
+    return {
+        ROOT / "docs" / "experiment-file.md": experiment_page(),
+        ROOT / "docs" / "actions.md": actions_page(),
+        ROOT / "docs" / "checks.md": checks_page(),
+        ROOT / "experiments" / "schema.json": spec.schema(),
+    }
+
+
+def main() -> None:
+    for path, text in files().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
