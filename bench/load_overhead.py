@@ -96,8 +96,8 @@ def run_child(config: Path, pairs: int) -> None:
 
     def measure(record: bool) -> Slice:
         request: Any = agent.environment.events.request
-        if (agent.recorder.on_request in request._handlers) != record:
-            (request.add_listener if record else request.remove_listener)(agent.recorder.on_request)
+        if (agent.record_request in request._handlers) != record:
+            (request.add_listener if record else request.remove_listener)(agent.record_request)
         at, cpu, seen = time.monotonic(), time.process_time(), agent.environment.stats.num_requests
         gevent.sleep(SLICE_S)
         agent.recorder.flush()  # What was heard in this slice is written in it.

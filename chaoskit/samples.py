@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -105,6 +105,11 @@ class SampleWriter:
         self, intended: float, sent: float, end: float, status: int, outcome: int, stream: int, name: int, answerer: int
     ) -> None:
         self._records.write(RECORD.pack(intended, sent, end, status, outcome, stream, name, answerer))
+
+    @property
+    def write_packed(self) -> Callable[[bytes], int]:
+        """Writes what RECORD.pack() gave: a call less for writers that count them."""
+        return self._records.write
 
     def flush(self) -> None:
         self._records.flush()

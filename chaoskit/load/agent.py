@@ -134,10 +134,11 @@ class Agent:
         self._shape = loaded.shape
         self.environment = _environment(config, loaded)
         self._events: Foreign = cast(Foreign, self.environment.events)
-        self._events.request.add_listener(self.recorder.on_request)
         for user in loaded.users:
             shorten_timeouts(user)
             self._pacing.follow(user)
+        self.record_request = self.recorder.listener(paced=self._pacing.found)
+        self._events.request.add_listener(self.record_request)
         self._runner = self.environment.create_local_runner()
         self._events.init.fire(environment=self.environment, runner=self._runner, web_ui=None)
         self._cpu = (time.monotonic(), time.process_time())

@@ -16,6 +16,7 @@ from __future__ import annotations
 import inspect
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -27,10 +28,12 @@ from locust import TaskSet, User
 from locust.exception import CatchResponseError, ResponseError
 
 from chaoskit.load.outcomes import of_os_error, of_status
-from chaoskit.samples import Outcome, SampleWriter, Stream
+from chaoskit.samples import RECORD, Outcome, SampleWriter, Stream
 
 _CLOCK_WAS_SET_S = 0.002
 _DUE = "_chaoskit_due"
+_ANSWERER = ("x-served-by", "x-version", "x-color")
+_OK, _LOCUST = int(Outcome.OK), int(Stream.LOCUST)
 
 
 Foreign: TypeAlias = Any
@@ -45,11 +48,7 @@ class Counts:
 
 
 class LocustRecorder:
-    """Attach `on_request` to Locust's `request` event and call `flush` a few times a second.
-
-    Each request is packed at once, to bytes: objects that are kept for later would wake the garbage collector more
-    often, which costs the users more than all the rest.
-    """
+    """Attach `listener()` to Locust's `request` event and call `flush` a few times a second."""
 
     def __init__(self, writer: SampleWriter, origin_ns: int) -> None:
         self._writer = writer
@@ -62,43 +61,61 @@ class LocustRecorder:
         """When the wall clock was last seen to have been set."""
         self.outcomes = [0] * len(Outcome)
 
-    def on_request(
-        self,
-        request_type: str,
-        name: str,
-        response_time: float | None,
-        start_time: float = 0.0,
-        response: Foreign = None,
-        exception: BaseException | None = None,
-        **_: Foreign,
-    ) -> None:
-        heard = time.monotonic()
-        took = (response_time or 0.0) / 1e3
-        sent = self._sent(heard, took, start_time)
-        user = getattr(gevent.getcurrent(), "args", None)
-        due = user[0].__dict__.pop(_DUE, None) if user else None
-        status = (response.status_code or 0) if response is not None else 0
-        headers = response.headers if response is not None else None
-        outcome = Outcome.OK if exception is None else of_exception(exception, status)
-        self.outcomes[outcome] += 1
-        named, origin = (request_type, name), self._origin
-        self._writer.write(
-            (sent if due is None or due > sent else due) - origin,
-            sent - origin,
-            sent + took - origin,
-            status,
-            outcome,
-            Stream.LOCUST,
-            self._numbers.get(named) or self._number_of_name(named),
-            self._nobody if headers is None else self._number_of_answerer(headers),
-        )
+    def listener(self, *, paced: bool) -> Callable[..., None]:
+        """What hears of each request. `paced`: some users have a schedule, so that it asks when their tasks were due.
 
-    def _sent(self, heard: float, took: float, start: float) -> float:
-        """Counting back from the event is late where the user's code looked at the answer before it was reported."""
-        sent = heard - took
-        if start and sent > self._steady_since and abs(time.time() - heard - self._offset) < _CLOCK_WAS_SET_S:
-            return min(sent, start - self._offset)
-        return sent
+        It is all that recording costs the users, hence in one piece and with everything at hand. Each request is packed
+        at once, to bytes: objects that are kept for later would wake the garbage collector more often.
+        """
+        numbers, answerers, outcomes, origin = self._numbers, self._answerers, self.outcomes, self._origin
+        write, pack, monotonic, get = self._writer.write_packed, RECORD.pack, time.monotonic, dict.get
+
+        def on_request(
+            request_type: str,
+            name: str,
+            response_time: float | None,
+            start_time: float = 0.0,
+            response: Foreign = None,
+            exception: BaseException | None = None,
+            **_: Foreign,
+        ) -> None:
+            took = (response_time or 0.0) / 1e3
+            sent, started = monotonic() - took, start_time - self._offset
+            # Counting back is late where the user's code looked at the answer before it was reported.
+            if started < sent and (sent - started < _CLOCK_WAS_SET_S or (start_time and self._steady(sent))):
+                sent = started
+            due = _due_of_user() if paced else None
+            status, headers = (0, None) if response is None else (response.status_code or 0, response.headers)
+            outcome = _OK if exception is None else of_exception(exception, status)
+            outcomes[outcome] += 1
+            number = numbers.get((request_type, name))
+            answerer = None
+            if isinstance(headers, dict):
+                # FastHttpUser's headers are a dict inside, whose own get() saves three slow calls. What it gives
+                # (field and value) is only a key here: what it means is asked of the headers themselves, once.
+                told = (get(headers, "x-served-by"), get(headers, "x-version"), get(headers, "x-color"))
+                try:  # Unlike suppress(), this costs nothing where nothing is raised.
+                    answerer = answerers.get(told)
+                except TypeError:  # A field that came twice is a list, and no key.
+                    answerer = None
+            write(
+                pack(
+                    (sent if due is None or due > sent else due) - origin,
+                    sent - origin,
+                    sent + took - origin,
+                    status,
+                    outcome,
+                    _LOCUST,
+                    self._number_of_name(request_type, name) if number is None else number,
+                    self._number_of_answerer(headers) if answerer is None else answerer,
+                )
+            )
+
+        return on_request
+
+    def _steady(self, since: float) -> bool:
+        """Whether the wall clock was left alone since then."""
+        return since > self._steady_since and abs(time.time() - time.monotonic() - self._offset) < _CLOCK_WAS_SET_S
 
     def flush(self) -> None:
         """Hands what was recorded to the operating system, and looks at the clocks."""
@@ -109,17 +126,17 @@ class LocustRecorder:
         self._offset = offset
         self._writer.flush()
 
-    def _number_of_name(self, name: tuple[str, str]) -> int:
-        number = self._numbers[name] = self._writer.name(" ".join(name))
+    def _number_of_name(self, method: str, name: str) -> int:
+        number = self._numbers[method, name] = self._writer.name(f"{method} {name}")
         return number
 
     def _number_of_answerer(self, headers: Foreign) -> int:
-        get = headers.get
-        told = (get("x-served-by"), get("x-version"), get("x-color"))
-        number = self._answerers.get(told)
-        if number is None:
-            text = "|".join(str(part or "") for part in told) if any(told) else ""
-            number = self._answerers[told] = self._writer.name(text)
+        if headers is None:
+            return self._nobody
+        number = self._writer.name(_answerer(headers))
+        if isinstance(headers, dict):
+            with suppress(TypeError):
+                self._answerers[tuple(dict.get(headers, field) for field in _ANSWERER)] = number
         return number
 
     @property
@@ -131,6 +148,17 @@ class LocustRecorder:
     def close(self) -> None:
         self.flush()
         self._writer.close()
+
+
+def _answerer(headers: Foreign) -> str:
+    parts = [str(headers.get(name) or "") for name in _ANSWERER]
+    return "|".join(parts) if any(parts) else ""
+
+
+def _due_of_user() -> float | None:
+    """When the task was due whose first request this is: the greenlet's user noted it as it began to wait."""
+    user = getattr(gevent.getcurrent(), "args", None)
+    return user[0].__dict__.pop(_DUE, None) if user else None
 
 
 def of_exception(error: BaseException, status: int) -> Outcome:
@@ -172,6 +200,8 @@ class Pacing:
     """Follows the schedules of the users that have one: what was due when, and what fell behind."""
 
     def __init__(self) -> None:
+        self.found = False
+        """Whether any user has a schedule."""
         self.skipped = 0.0
         """Tasks that were due while their user was still busy, and that Locust leaves out."""
 
@@ -180,6 +210,7 @@ class Pacing:
         wait_time = holder.__dict__.get("wait_time") or getattr(holder, "wait_time", None)
         interval = _interval(wait_time)
         if interval is not None and callable(wait_time):
+            self.found = True
             holder.wait_time = self._noting(wait_time, interval)  # type: ignore[method-assign]
         for task in holder.tasks:
             if inspect.isclass(task) and issubclass(task, TaskSet):

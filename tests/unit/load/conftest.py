@@ -30,11 +30,12 @@ BODY = b'{"shop": "refapp", "items": [{"id": "tea"}]}'
 HEAD = b"HTTP/1.1 %s\r\nContent-Length: %d\r\nX-Served-By: pod-1\r\nX-Version: 2\r\nX-Color: blue\r\n\r\n"
 RST_ON_CLOSE = struct.pack("ii", 1, 0)
 PATIENCE_S = 20.0
-BEHAVIOURS = ("hang", "reset", "error", "garbage")
+BEHAVIOURS = ("hang", "reset", "error", "garbage", "twice")
 
 
 class Server:
-    """`behaviour`: ok, slow (answers after `delay_s`), hang (never answers), reset, error (503) or garbage.
+    """`behaviour`: ok, slow (answers after `delay_s`), hang (never answers), reset, error (503), garbage or twice
+    (a header field comes twice).
 
     A path like `/hang` behaves by its name, whatever the behaviour of the rest.
     """
@@ -142,6 +143,8 @@ class _Connection(asyncio.Protocol):
                 server._loop.call_later(server.delay_s, self._answer, b"200 OK", close)
             case "error":
                 self._answer(b"503 Service Unavailable", close)
+            case "twice":
+                self._answer(b"200 OK\r\nX-Version: 1", close)
             case _:
                 self._answer(b"200 OK", close)
 

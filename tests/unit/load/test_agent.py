@@ -81,6 +81,13 @@ def test_a_failure_that_the_locustfile_finds_is_one(agent):
     }
 
 
+def test_an_answer_that_tells_a_thing_twice_is_recorded(agent):
+    process = agent(ONE_USER.replace('get("/")', 'get("/twice")'))
+    process.wait_for(lambda line: line["sent"] >= 5)
+    process.stop()
+    assert {(s.name, s.outcome) for s in process.samples()} == {("GET /twice", Outcome.OK)}
+
+
 def test_tells_how_requests_failed_with_either_client(agent):
     process = agent(
         USERS
