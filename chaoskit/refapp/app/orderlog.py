@@ -56,7 +56,7 @@ def recover(data: bytes, keep: Callable[[Record], None]) -> int:
     for start, end in _lines(data):
         commit = decode(data[start:end])
         if commit is None:
-            if end + 1 < len(data):
+            if end + 1 < len(data) or _ends_with_a_commit(data[start:end]):
                 follow = len(data) - end - 1
                 raise DamagedError(errno.EIO, f"the log is damaged at byte {start}, and {follow} bytes follow")
             break
@@ -64,6 +64,16 @@ def recover(data: bytes, keep: Callable[[Record], None]) -> int:
             keep(record)
         good = end + 1
     return good
+
+
+def _ends_with_a_commit(line: bytes) -> bool:
+    """Whether a damaged line swallowed a whole commit: then its own end was damaged, and no crash did that."""
+    blank = line.find(b" ", 9)
+    while blank >= 0:
+        if decode(line[blank - 8 :]) is not None:
+            return True
+        blank = line.find(b" ", blank + 1)
+    return False
 
 
 def _lines(data: bytes) -> Iterator[tuple[int, int]]:
