@@ -193,8 +193,10 @@ class _History:
 
 
 def recovery_chains(record: Record, step: StepRecord) -> tuple[Chain, ...]:
-    """One chain for each pod that the step took away, paired with its replacement by owner, each used once."""
-    histories = _histories(record.events)
+    """One chain for each pod that the step took away, paired with its replacement by owner, each used once. Only what
+    was seen in the step's window counts: later the next step, or healing, takes pods away."""
+    ended = step.ended if step.ended is not None else record.ended
+    histories = _histories(e for e in record.events if e.at <= ended)
     acts: dict[str, Act] = {}
     for act in step.acts:
         # A pod that was hit twice, because an answer was lost, is lost once.
@@ -267,7 +269,7 @@ def _replacement(histories: Mapping[str, _History], victim: _History, act: Act, 
 
 
 def _chain(record: Record, act: Act, victim: _History, heir: _History | None) -> Chain:
-    accepted, doubt = _acceptance(act)
+    accepted, doubt = _acceptance(act, victim)
     left = next((at for at, there in victim.served if not there and at >= act.ordered), None)
     entered = next((at for at, there in heir.served if there), None) if heir else None
     moments: dict[str, float | None] = {
@@ -290,12 +292,12 @@ def _chain(record: Record, act: Act, victim: _History, heir: _History | None) ->
     )
 
 
-def _acceptance(act: Act) -> tuple[float, float]:
-    """(when the fault was accepted, by how much that may be wrong). Where the answer was lost, the landing is the
-    latest that it can have been."""
-    if act.accepted is not None:
-        return act.accepted, act.accepted - act.ordered
-    return act.ordered, (act.landed if act.landed is not None else act.ordered) - act.ordered
+def _acceptance(act: Act, victim: _History | None = None) -> tuple[float, float]:
+    """(when the fault was accepted, by how much that may be wrong): between the order and the first sign of it, which
+    is the answer, the landing, or the pod's end as the watch told it."""
+    signs = [act.accepted, act.landed, *((victim.terminating, victim.gone) if victim else ())]
+    first = min((at for at in signs if at is not None and at >= act.ordered), default=act.ordered)
+    return first, first - act.ordered
 
 
 def _first_answer(record: Record, pod: str) -> float | None:

@@ -17,13 +17,13 @@ RUN, NAMESPACE = "20270115-080000-lose-a-pod-0001", "chaoskit-shop"
 SHOP = (manifests.deployment("front", 3), manifests.service("front", kind="LoadBalancer"))
 EXPERIMENT = """\
 name: lose a pod
-load: {users: 3, must_reach: 10/s, pulse: {period: 20ms}}
+load: {users: 3, must_reach: 10/s, pulse: {period: 50ms}}
 metrics: {ready: "ready_fronts"}
 steady_state: {hold: [failures < 1%, ready >= 3], for: 1s, within: 5s}
 steps:
   - name: lose a pod
     kill_pod: {of: deployment/front, mode: now}
-    watch: 6s
+    watch: 4s
 expect:
   - recovery: {of: lose a pod, within: 5s}
   - outage: {of: lose a pod, at_most: 1s}

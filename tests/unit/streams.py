@@ -178,6 +178,10 @@ STATUSES = tuple(
 )
 
 
+PULSE = paced(25.0)
+LOCUST = paced(25.0, period=0.05, stream=Stream.LOCUST)
+
+
 def record(**changes) -> Record:
     """A run in which all went well, but for what is changed."""
     given: dict[str, Any] = {
@@ -191,8 +195,8 @@ def record(**changes) -> Record:
         "phases": PHASES,
         "conditions": (look(9.0, True, phase="steady"), look(21.0, True), look(22.0, True)),
         "events": kill(),
-        "pulse": paced(25.0),
-        "locust": paced(25.0, period=0.05, stream=Stream.LOCUST),
+        "pulse": PULSE,
+        "locust": LOCUST,
         "pulse_period_s": 0.01,
         "answers": {"errors": answer(points(0.0))},
         "metrics": {"errors": "q"},

@@ -40,7 +40,6 @@ def test_the_verdict_is_the_right_one(case):
     (asked,) = result.asked
     assert asked.verdict is (case.finding or case.verdict), told
     assert case.says in asked.reason, told
-    assert result == judged(case)
 
 
 def test_the_corpus_is_large_and_balanced():

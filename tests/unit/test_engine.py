@@ -104,7 +104,7 @@ def test_a_node_that_was_cordoned_before_stays_cordoned(tmp_path, text):
 
 def test_a_drain_waits_for_the_budget_and_ends_with_the_last_pod(tmp_path):
     shop = (*SHOP, manifests.budget("front", minAvailable=2))
-    told = ends(play(story(tmp_path, DRAIN.replace("watch: 6s", "watch: 15s"), shop=shop)), "complete", 0)
+    told = ends(play(story(tmp_path, DRAIN.replace("watch: 4s", "watch: 15s"), shop=shop)), "complete", 0)
     (note,) = told.entries("note")
     gone = max(e.at for e in told.entries("landed"))
     assert "was empty" in note.data["text"]

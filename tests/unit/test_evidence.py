@@ -263,3 +263,18 @@ def test_an_endpoint_that_is_not_ready_gets_nothing():
     event = endpoints(1.0, "a", "b")
     event.object["endpoints"][1]["conditions"]["ready"] = False
     assert evidence._histories([seen(0.5, pod("a")), seen(0.5, pod("b")), event])["b"].served == []
+
+
+def test_what_is_taken_away_after_the_step_was_not_its_doing():
+    """The next step, or healing, which removes the whole namespace."""
+    later = (*(e for e in kill() if uid(e.object) != "front-4" and e.change != "gone"), gone(25.5, pod("front-1")))
+    assert evidence.recovery_chains(record(events=later), step()) == ()
+    after = (*(e for e in kill() if uid(e.object) != "front-4"), *life("front-5", 21.0))
+    (chain,) = evidence.recovery_chains(record(events=after), step())
+    assert chain.replacement == ""
+
+
+def test_an_answer_that_came_late_does_not_make_the_fault_late():
+    (chain,) = evidence.recovery_chains(record(), step([act(took=2.0)]))
+    assert chain.accepted == pytest.approx(10.01)
+    assert chain.seconds == pytest.approx(1.07)
