@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit import spec
+from chaoskit import objects, spec
 from chaoskit.adapters.fake import FakeWorld, manifests
 from chaoskit.cluster.embedded import EmbeddedCluster
 from chaoskit.engine import Engine, Ports
 from chaoskit.plan import Plan
+from chaoskit.session import Options, Session
 
 pytestmark = pytest.mark.cluster
 ROOT = Path(__file__).parent.parent.parent
@@ -52,17 +53,20 @@ def test_validate_names_the_experiment():
 
 
 def test_plan_shows_who_would_be_hit_and_touches_nothing(embedded_cluster: EmbeddedCluster):
-    before = namespaces(embedded_cluster)
+    before = namespaces()
     done = run(typed("chaoskit plan experiments/"))
     assert done.returncode == 0, done.stderr
     for word in ("front", "delete pods", "kube_deployment_status_replicas_ready"):
         assert word in " ".join(done.stdout.split()), done.stdout
-    assert namespaces(embedded_cluster) == before
+    assert namespaces() == before
 
 
-def namespaces(cluster: EmbeddedCluster) -> str:
-    argv = [str(cluster.programs / "kubectl"), f"--kubeconfig={cluster.kubeconfig}", "get", "namespaces", "-o", "name"]
-    return subprocess.run(argv, capture_output=True, text=True, check=True, timeout=30).stdout
+def namespaces() -> list[str]:
+    with Session(Options(), print) as session:
+        cluster = session.connect()
+        found = [objects.name(space) for space in cluster.list("namespace")]
+        cluster.close()
+        return found
 
 
 def test_judge_gives_the_verdict_and_writes_the_files_that_are_named(tmp_path):
