@@ -11,7 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, Strict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, GetJsonSchemaHandler, PlainSerializer, Strict
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from chaoskit import units
 from chaoskit.model import Answer, ClusterInfo, Finding, Ref, Right, Target, WatchEvent
@@ -34,18 +36,39 @@ def _parse_ref(text: object) -> Ref:
     raise ValueError(f"name an object as kind/name, as in deployment/front, not {units.shown(text)}")
 
 
-RefField = Annotated[Ref, BeforeValidator(_parse_ref), PlainSerializer(str, return_type=str)]
-Seconds = Annotated[float, BeforeValidator(units.duration), PlainSerializer(units.write_duration, return_type=str)]
-Share = Annotated[float, BeforeValidator(units.share), PlainSerializer(units.write_share, return_type=str)]
+def _written(parse: Callable[[object], object]) -> BeforeValidator:
+    """A parser of a text; the schema says that a text is what is written."""
+    return BeforeValidator(parse, json_schema_input_type=str)
+
+
+RefField = Annotated[Ref, _written(_parse_ref), PlainSerializer(str, return_type=str)]
+Seconds = Annotated[float, _written(units.duration), PlainSerializer(units.write_duration, return_type=str)]
+Share = Annotated[float, _written(units.share), PlainSerializer(units.write_share, return_type=str)]
 Count = Annotated[int, Strict()]
 """A whole number, written as one: neither `true` nor `"3"`."""
-Rate = Annotated[float, BeforeValidator(units.rate), PlainSerializer(units.write_rate, return_type=str)]
+Rate = Annotated[float, _written(units.rate), PlainSerializer(units.write_rate, return_type=str)]
 
 
 class Part(BaseModel):
     """A part of an experiment: frozen, with no keys beyond those declared."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
+    short_form: ClassVar[bool] = False
+    """Whether a single text may stand for the whole part."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """The schema lets editors write what the file may say: the short form too, and defaults with their units."""
+        found = handler.resolve_ref_schema(handler(core))
+        keys = {info.alias or name: (name, info) for name, info in cls.model_fields.items()}
+        for key, (name, info) in keys.items():
+            shown = found.get("properties", {}).get(key, {})
+            if "default" in shown and not info.is_required():
+                one = cls.model_construct(**{name: info.default}).model_dump(
+                    mode="json", include={name}, warnings=False
+                )
+                shown["default"] = one[name]
+        return {"anyOf": [{"type": "string"}, found]} if cls.short_form else found
 
 
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────

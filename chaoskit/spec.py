@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model, field_validator, model_validator
@@ -49,6 +49,7 @@ Line = Annotated[str, AfterValidator(_one_line)]
 class App(Part):
     """What is tested."""
 
+    short_form: ClassVar[bool] = True
     manifests: str = Field(REFAPP, description="refapp, or a file or folder of manifests, relative to this file")
     namespace: str = Field("", description="a namespace that is there already; then nothing is deployed")
     service: str = Field("front", description="the Service that users reach the app by")

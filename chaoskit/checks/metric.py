@@ -31,6 +31,7 @@ class Metric(Check):
     """A named metric or measure keeps its limit."""
 
     kind: ClassVar[str] = "metric"
+    short_form: ClassVar[bool] = True
 
     holds: ConditionField = Field(description="as in errors < 1%")
     of: str = Field("", description="only during this step; from the first step to the end where nothing is said")

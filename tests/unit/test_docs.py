@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -142,6 +143,74 @@ def test_examples_of_experiments_are_valid(page):
 def test_python_compiles(page):
     for text in blocks(page, "python"):
         compile(text, str(page), "exec")
+
+
+# ── the schema ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+KINDS = {
+    "string": str,
+    "object": dict,
+    "array": list,
+    "null": type(None),
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
+
+
+def misfit(value: object, schema: dict, defined: dict) -> str:
+    """Where an editor would mark the value, or empty. The part of JSON Schema that our schema uses."""
+    if "$ref" in schema:
+        return misfit(value, defined[schema["$ref"].rpartition("/")[2]], defined)
+    if "anyOf" in schema:
+        tried = [misfit(value, one, defined) for one in schema["anyOf"]]
+        return "" if "" in tried else " and ".join(tried)
+    if not fits(value, schema):
+        return f"{value!r} does not fit {schema}"
+    if isinstance(value, list):
+        return next(filter(None, (misfit(item, schema["items"], defined) for item in value)), "")
+    return misfit_of_keys(value, schema, defined) if isinstance(value, dict) else ""
+
+
+def fits(value: object, schema: dict) -> bool:
+    kind = schema.get("type")
+    right = isinstance(value, KINDS[kind]) if kind else True
+    truth_for_number = isinstance(value, bool) and kind in ("integer", "number")
+    return (
+        right and not truth_for_number and value in schema.get("enum", [value]) and value == schema.get("const", value)
+    )
+
+
+def misfit_of_keys(value: dict, schema: dict, defined: dict) -> str:
+    known, more = schema.get("properties", {}), schema.get("additionalProperties")
+    for key in schema.get("required", ()):
+        if key not in value:
+            return f"{key} is missing"
+    for key, part in value.items():
+        if key not in known and more is False:
+            return f"{key} is unknown"
+        if found := misfit(part, known.get(key, more or {}), defined):
+            return f"{key}: {found}"
+    return ""
+
+
+def test_an_editor_marks_nothing_in_valid_experiments():
+    schema = json.loads(spec.schema())
+    texts = [path.read_text() for path in (ROOT / "experiments").glob("*.yaml")]
+    texts += [text for page in PAGES for text in blocks(page, "yaml") if re.search(r"^steps:", text, re.MULTILINE)]
+    assert len(texts) > 3
+    for text in texts:
+        assert misfit(yaml.safe_load(text), schema, schema["$defs"]) == "", text
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong"), [("watch: 15s", "watch: 15"), ("steps:", "stepps:"), ("mode: now", "mode: nwo")]
+)
+def test_an_editor_marks_what_is_wrong(right, wrong):
+    schema = json.loads(spec.schema())
+    text = (ROOT / "experiments" / "pod-kill.yaml").read_text().replace(right, wrong)
+    assert misfit(yaml.safe_load(text), schema, schema["$defs"])
 
 
 # ── generated pages ──────────────────────────────────────────────────────────────────────────────────────────────────
