@@ -5,6 +5,8 @@ The Kubernetes client library would cost each cluster 45 MB and a third of a sec
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import http.client
 import json
 import ssl
@@ -83,6 +85,15 @@ class Api:
     def _drop(self) -> None:
         self._connection().close()
         self._kept.connection = None
+
+
+async def patiently(condition: Callable[[], bool], pause_s: float = 0.1) -> None:
+    """Ask again and again; whoever does not answer yet, or refuses, is asked again too. The caller bounds the time."""
+    while True:
+        with contextlib.suppress(OSError, http.client.HTTPException, ApiError):
+            if await asyncio.to_thread(condition):
+                return
+        await asyncio.sleep(pause_s)
 
 
 @dataclass

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chaoskit.cluster import network
+from chaoskit.cluster.api import Api
 from chaoskit.cluster.certificates import Authority, Pair, kubeconfig, signing_keys, write_pair, write_private
 from chaoskit.cluster.profile import Profile
 from chaoskit.cluster.state import Folder
@@ -80,6 +81,13 @@ def make_keys(folder: Folder, api_port: int) -> Keys:
     outside = f"https://127.0.0.1:{api_port}"
     write_private(folder.kubeconfig, kubeconfig(outside, root, "admin", admin, name=context_name(folder.name)))
     return Keys(authority, admin)
+
+
+def admin_api(folder: Folder, keys: Keys) -> Api:
+    """The supervisor's own way to the API server."""
+    write_pair(folder.keys, "admin", keys.admin)
+    certificate, key = folder.keys / "admin.crt", folder.keys / "admin.key"
+    return Api(network.GATEWAY, network.API_PORT, folder.keys / "ca.crt", certificate, key)
 
 
 def context_name(cluster: str) -> str:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from chaoskit.cluster import control, network, preflight, relay, toolset
+from chaoskit.cluster import control, network, preflight, relay, seed, toolset
 from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.profile import ACCELERATED
 from chaoskit.cluster.state import Folder, Record, claim, clusters_folder, is_alive, take_lock
@@ -170,12 +170,12 @@ def up(
     """Start a cluster and wait until it is ready. A failed or interrupted start leaves nothing behind."""
     folder = Folder.of(name)
     preflight.check(folder.path, nodes, network.MOST_NODES)
-    toolset.ensure(say)
+    store = seed.ensure(toolset.ensure(say), profile, nodes, say)
     lock = claim(folder)
     try:
         folder.make()
         with _port(api_port) as api, _port(prometheus_port) as prometheus:
-            reports, log = _start_keeper(folder, nodes, profile, lock, api, prometheus)
+            reports, log = _start_keeper(folder, nodes, profile, store, lock, api, prometheus)
         with reports, log:
             _await_start(reports, log, say)
     except BaseException:  # Ctrl-C too: closing our end of the reports has told the supervisor to end.
@@ -216,7 +216,7 @@ def _port(number: int) -> Iterator[socket.socket]:
 
 
 def _start_keeper(
-    folder: Folder, nodes: int, profile: str, lock: int, api: socket.socket, prometheus: socket.socket
+    folder: Folder, nodes: int, profile: str, store: Path, lock: int, api: socket.socket, prometheus: socket.socket
 ) -> tuple[socket.socket, BinaryIO]:
     """Start the detached supervisor; it takes the lock over. Returns its reports and its log."""
     here, there = socket.socketpair()
@@ -224,6 +224,7 @@ def _start_keeper(
         folder=str(folder.path),
         nodes=nodes,
         profile=profile,
+        seed=str(store),
         api_port=api.getsockname()[1],
         prometheus_port=prometheus.getsockname()[1],
         lock=lock,

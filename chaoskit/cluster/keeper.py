@@ -35,6 +35,7 @@ class Orders:
     folder: str
     nodes: int
     profile: str
+    seed: str
     api_port: int
     prometheus_port: int
     lock: int

@@ -276,14 +276,13 @@ state = "/run/containerd"
         }
 
     def _servers(self) -> list[tuple[list[str], str]]:
-        zone = f"zone-{(self.number - 1) % ZONES + 1}"
         kubelet = [
             "kubelet",
             f"--config={CONFIG}/kubelet.yaml",
             f"--kubeconfig={CONFIG}/kubelet.kubeconfig",
             f"--hostname-override={self.name}",
             f"--node-ip={network.node_address(self.number)}",
-            f"--node-labels=topology.kubernetes.io/zone={zone},topology.kubernetes.io/region=chaoskit",
+            f"--node-labels={','.join(f'{key}={value}' for key, value in own_labels(self.number).items())}",
             "--housekeeping-interval=1s",
         ]
         return [
@@ -291,6 +290,17 @@ state = "/run/containerd"
             (["kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"], CONFIG),
             (kubelet, CONTAINERD_SOCKET),
         ]
+
+
+def own_labels(number: int) -> dict[str, str]:
+    """The labels that a kubelet is told to register with."""
+    zone = f"zone-{(number - 1) % ZONES + 1}"
+    return {"topology.kubernetes.io/zone": zone, "topology.kubernetes.io/region": "chaoskit"}
+
+
+def node_labels(number: int) -> dict[str, str]:
+    """All labels that decide where pods go."""
+    return {**own_labels(number), "kubernetes.io/hostname": network.node_name(number)}
 
 
 async def _namespace_made(holder: Process, deadline_s: float = 5.0) -> None:

@@ -20,9 +20,8 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from chaoskit.cluster import addons, control_plane, monitoring, network, relay
-from chaoskit.cluster.api import Api, ApiError
-from chaoskit.cluster.certificates import write_pair
+from chaoskit.cluster import addons, control_plane, images, monitoring, network, relay
+from chaoskit.cluster.api import Api, patiently
 from chaoskit.cluster.cgroups import Cgroups
 from chaoskit.cluster.control import Control
 from chaoskit.cluster.keeper import Orders, clean
@@ -36,7 +35,6 @@ from chaoskit.cluster.volumes import Volumes
 from chaoskit.errors import ChaoskitError, ClusterError
 
 START_DEADLINE_S = float(os.environ.get("CHAOSKIT_START_DEADLINE", "180"))
-POLL_S = 0.1
 
 
 class Reports:
@@ -90,7 +88,7 @@ class Supervisor:
         count, cgroups = orders.nodes, Cgroups(self._folder.name)
         site = Site(self._folder, toolset, self._keys.authority, cgroups, self._profile, count)
         self._nodes = {network.node_name(i): Node(i, site, self._processes) for i in range(1, count + 1)}
-        self._api = self._make_api()
+        self._api = control_plane.admin_api(self._folder, self._keys)
         self._stop = threading.Event()
         self._down = down
         self._group = asyncio.TaskGroup()
@@ -120,15 +118,16 @@ class Supervisor:
         folder, programs = self._folder, self._programs
         await network.apply(self._processes, network.control_side(self._orders.nodes))
         network.set_kernel(network.CONTROL_SETTINGS)
+        await images.copy_sparse(self._processes, Path(self._orders.seed), folder.etcd)
         self._reports.phase("network and keys")
         self._need(control_plane.etcd(programs, folder))
         self._need(control_plane.api_server(programs, folder, self._profile))
         powered = [self._spawn(node.power_on()) for node in self._nodes.values()]
-        await self._api_ready()
+        await patiently(self._personalise, pause_s=0.03)
+        await patiently(lambda: self._api.get("/readyz")["text"] == "ok")
         self._reports.phase("API server")
         self._need(control_plane.controller_manager(programs, folder, self._profile))
         self._need(control_plane.scheduler(programs, folder))
-        await asyncio.to_thread(addons.install, self._api)
         self._spawn(LoadBalancer(self._api, self._processes).run(self._stop))
         self._follow(Volumes(self._api, folder.volumes).run)
         await asyncio.gather(*powered)
@@ -163,39 +162,28 @@ class Supervisor:
         await work
         self._reports.phase(name)
 
-    async def _api_ready(self) -> None:
-        await self._until(lambda: "ok" in self._api.get("/readyz").get("text", ""))
+    def _personalise(self) -> bool:
+        addons.personalise(self._api, self._keys.authority)
+        return True
 
     async def _nodes_ready(self) -> None:
-        await self._until(lambda: _ready_nodes(self._api) == len(self._nodes))
+        await patiently(lambda: _ready_nodes(self._api) == len(self._nodes))
 
     async def _dns_ready(self) -> None:
-        path = "/apis/apps/v1/namespaces/kube-system/deployments/coredns"
-        await self._until(lambda: self._api.get(path).get("status", {}).get("readyReplicas", 0) >= 1)
+        selector = "labelSelector=kubernetes.io/service-name%3Dkube-dns"
+        path = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?{selector}"
+        await patiently(lambda: any(_serves(piece) for piece in self._api.get(path)["items"]))
 
     async def _dns_then_prometheus(self) -> None:
         """Prometheus asks everyone once a second: it waits until those who are still starting need the machine less."""
         await self._phase("DNS", self._dns_ready())
         self._need(monitoring.state_metrics(self._programs, self._folder))
         self._need(monitoring.prometheus(self._programs, self._folder))
-        await self._phase("Prometheus", self._until(_prometheus_answers))
+        await self._phase("Prometheus", patiently(_prometheus_answers))
 
     async def _metrics_served(self) -> None:
         path = "/apis/metrics.k8s.io/v1beta1/nodes"
-        await self._until(lambda: len(self._api.get(path)["items"]) == len(self._nodes))
-
-    async def _until(self, condition: Callable[[], bool]) -> None:
-        """Ask again and again; whoever does not answer yet is asked again too. The caller bounds the time."""
-        while True:
-            with contextlib.suppress(OSError, http.client.HTTPException, ApiError):
-                if await asyncio.to_thread(condition):
-                    return
-            await asyncio.sleep(POLL_S)
-
-    def _make_api(self) -> Api:
-        keys = self._folder.keys
-        write_pair(keys, "admin", self._keys.admin)
-        return Api(network.GATEWAY, network.API_PORT, keys / "ca.crt", keys / "admin.crt", keys / "admin.key")
+        await patiently(lambda: len(self._api.get(path)["items"]) == len(self._nodes))
 
     def _record(self, pid: int) -> Record:
         return Record(
@@ -223,6 +211,10 @@ def _ready_nodes(api: Api) -> int:
 def _is_ready(node: dict[str, Any]) -> bool:
     conditions = node.get("status", {}).get("conditions", [])
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def _serves(endpoint_slice: dict[str, Any]) -> bool:
+    return any(endpoint["conditions"].get("ready") for endpoint in endpoint_slice.get("endpoints") or [])
 
 
 def _prometheus_answers() -> bool:
