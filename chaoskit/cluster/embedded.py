@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from chaoskit.cluster import control, network, preflight, relay, seed, toolset
+from chaoskit.cluster import control, network, preflight, relay, seed, system, toolset
 from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.profile import ACCELERATED
 from chaoskit.cluster.state import Folder, Record, claim, clusters_folder, is_alive, take_lock
@@ -169,6 +169,7 @@ def up(
 ) -> EmbeddedCluster:
     """Start a cluster and wait until it is ready. A failed or interrupted start leaves nothing behind."""
     folder = Folder.of(name)
+    system.ensure(say)
     preflight.check(folder.path, nodes, network.MOST_NODES)
     store = seed.ensure(toolset.ensure(say), profile, nodes, say)
     lock = claim(folder)
