@@ -23,15 +23,16 @@ tools: $(STAMP) ## system packages, the cluster's servers, its images (about 15 
 demo: tools ## a pod of a real app dies on a real cluster under load, and the verdict
 	@$(BIN)/chaoskit run experiments/pod-kill.yaml
 
-check: $(STAMP) ## linters, types, layers and unit tests: no cluster, under a minute
+check: $(STAMP) ## linters, types, layers and unit tests: no cluster
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo 2>/dev/null | tail -n 3
 	@$(BIN)/lint-imports >/dev/null
 	@$(BIN)/bandit -q -r chaoskit -c pyproject.toml
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q -n 3 -m "not slow" tests/unit
 
-test: check tools ## all of check, and the tests on the real embedded cluster
+test: check tools ## all of check, the slow unit tests, and the tests on the real embedded cluster
+	@$(BIN)/pytest -q -m slow tests/unit
 	@$(BIN)/pytest -q tests/cluster
 
 bench: tools ## the benchmarks; their tables go to docs/bench

@@ -22,6 +22,8 @@ from chaoskit.ports import LoadPlan
 from chaoskit.samples import Stream
 from chaoskit.spec import SHOPPER_FILE
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 20.0
 LOCUSTFILE = """
 from locust import FastHttpUser, constant_throughput, task

@@ -112,7 +112,7 @@ def test_nobody_but_the_admin_is_an_admin() -> None:
 
 
 def test_orders_are_read_as_they_were_written() -> None:
-    orders = Orders("/state/shop", 3, "accelerated", 6443, 9090, 3, 4, 5, 6)
+    orders = Orders("/state/shop", 3, "accelerated", "/cache/seed", 6443, 9090, 3, 4, 5, 6)
     assert Orders.read(orders.write()) == orders
 
 

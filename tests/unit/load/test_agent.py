@@ -11,6 +11,8 @@ import pytest
 
 from chaoskit.samples import Outcome, Stream
 
+pytestmark = pytest.mark.slow
+
 USERS = """
     from locust import FastHttpUser, HttpUser, constant, constant_throughput, task
 """

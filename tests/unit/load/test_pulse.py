@@ -16,6 +16,8 @@ import pytest
 
 from chaoskit.samples import Outcome, Sample, Stream
 
+pytestmark = pytest.mark.slow
+
 PERIOD_S = 0.01
 
 
@@ -75,7 +77,7 @@ def test_a_slow_service_does_not_slow_the_pulse(pulse, server):
     kept = [s for s in of(process.samples(), Stream.KEPT) if s.outcome is not Outcome.NOT_SENT]
     assert all(s.ok for s in kept)
     latencies = sorted(s.latency for s in kept)
-    assert 0.1 <= latencies[len(latencies) // 2] < 0.15
+    assert 0.1 <= latencies[len(latencies) // 2] < 0.5  # A queue of those that wait would have grown to seconds.
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ import chaoskit.refapp
 from chaoskit.samples import Outcome
 from chaoskit.spec import SHOPPER_FILE
 
+pytestmark = pytest.mark.slow
+
 NAMES = {"GET /", "GET /items", "POST /orders", "GET /orders/[id]"}
 PATIENCE_S = 20.0
 

@@ -9,6 +9,8 @@ import time
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 def test_trouble_is_switched_off_unless_asked_for(shop):
     store = shop.start("store").started()

@@ -10,6 +10,8 @@ import story
 
 from chaoskit.report import html
 
+pytestmark = pytest.mark.slow
+
 VOID = {"meta", "br", "img", "hr", "link", "input"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
