@@ -9,20 +9,14 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import os
 import socket
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from chaoskit.cluster import relay
+from chaoskit.cluster.asking import LONGEST_REQUEST, Request, short_name
 from chaoskit.cluster.nodes import Node
-from chaoskit.errors import ChaoskitError, ClusterError, UsageError
-
-LONGEST_REQUEST = 65_536
-CALL_DEADLINE_S = 60.0
-Request = dict[str, Any]
+from chaoskit.errors import ChaoskitError, UsageError
 
 
 class Control:
@@ -37,7 +31,7 @@ class Control:
 
     async def serve(self) -> None:
         with socket.socket(socket.AF_UNIX) as listener:
-            with _short(self._path) as path:
+            with short_name(self._path) as path:
                 listener.bind(path)
             self._path.chmod(0o600)
             listener.listen(16)
@@ -103,31 +97,3 @@ class Control:
 async def _finish(result: Awaitable[None] | None) -> None:
     if inspect.isawaitable(result):
         await result
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Another name for a path: those of unix sockets have at most 107 bytes (unix(7)), and home folders can be deep."""
-    folder = os.open(path.parent, os.O_PATH | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)
-
-
-def call(path: Path, request: Request, descriptors: tuple[int, ...] = ()) -> Request:
-    """Ask the supervisor of a cluster; its refusals are raised as errors."""
-    try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(CALL_DEADLINE_S)
-            with _short(path) as short:
-                connection.connect(short)
-            socket.send_fds(connection, [json.dumps(request).encode()], descriptors)
-            answer: Request = json.loads(connection.makefile().readline() or "null") or {}
-    except OSError as error:
-        raise ClusterError(
-            "the cluster's supervisor does not answer", where=str(path), why=str(error), fix="chaoskit cluster status"
-        ) from error
-    if "error" in answer:
-        raise ClusterError(**answer["error"])
-    return answer

@@ -141,7 +141,7 @@ def api_server(programs: Path, folder: Folder, profile: Profile) -> Server:
         f"--disabled-metrics={','.join(UNUSED_METRICS)}",
         "--profiling=false",
     )
-    return Server("kube-apiserver", argv, {"GOGC": "50"})
+    return Server("kube-apiserver", argv, {"GOGC": "100"})
 
 
 def controller_manager(programs: Path, folder: Folder, profile: Profile) -> Server:

@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from chaoskit.cluster import control, network, preflight, relay, seed, system, toolset
+from chaoskit.cluster import network, preflight, seed, system, toolset
+from chaoskit.cluster.asking import call, listen
 from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.profile import ACCELERATED
 from chaoskit.cluster.state import Folder, Record, claim, clusters_folder, is_alive, take_lock
@@ -119,14 +120,14 @@ class EmbeddedCluster:
         """Open a port on the host's loopback that leads to `address:port` inside; returns its number."""
         with _port(host_port) as listener:
             request = {"do": "expose", "address": address, "port": port}
-            control.call(Folder(self.state).control, request, (listener.fileno(),))
+            call(Folder(self.state).control, request, (listener.fileno(),))
             return int(listener.getsockname()[1])
 
     def unexpose(self, host_port: int) -> None:
         self._ask(do="unexpose", host_port=host_port)
 
     def _ask(self, **request: str | int) -> dict[str, Any]:
-        return control.call(Folder(self.state).control, request)
+        return call(Folder(self.state).control, request)
 
 
 def find(name: str = DEFAULT_NAME) -> EmbeddedCluster | None:
@@ -196,7 +197,7 @@ def down(name: str = DEFAULT_NAME) -> None:
     preflight.check_root()
     if is_alive(folder):
         try:
-            control.call(folder.control, {"do": "down"})
+            call(folder.control, {"do": "down"})
         except ClusterError:  # It is just starting or ending, or hangs: its first process is what holds all others.
             _kill_recorded(folder)
     _clear(folder)
@@ -205,7 +206,7 @@ def down(name: str = DEFAULT_NAME) -> None:
 @contextmanager
 def _port(number: int) -> Iterator[socket.socket]:
     try:
-        listener = relay.listen(number)
+        listener = listen(number)
     except OSError as error:
         raise ClusterError(
             f"port {number} of the host's loopback is in use",

@@ -13,19 +13,6 @@ CHUNK = 65_536
 CONNECT_DEADLINE_S = 5.0
 
 
-def listen(port: int = 0) -> socket.socket:
-    """A listening socket on the host's loopback; port 0 lets the kernel choose a free one."""
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(("127.0.0.1", port))
-        listener.listen(128)
-    except OSError:
-        listener.close()
-        raise
-    return listener
-
-
 async def serve(listener: socket.socket, address: str, port: int) -> asyncio.Server:
     """Join each connection to the listener with one to `address:port` inside."""
 

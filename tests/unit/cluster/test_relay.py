@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from chaoskit.cluster import relay
+from chaoskit.cluster.asking import listen
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -16,7 +17,7 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 def test_both_directions_pass_and_the_end_is_handed_on() -> None:
     async def scenario() -> bytes:
         inside = await asyncio.start_server(echo, "127.0.0.1", 0)
-        listener = relay.listen()
+        listener = listen()
         port = listener.getsockname()[1]
         relayed = await relay.serve(listener, "127.0.0.1", inside.sockets[0].getsockname()[1])
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -33,10 +34,10 @@ def test_both_directions_pass_and_the_end_is_handed_on() -> None:
 
 def test_a_dead_inside_looks_like_a_refusal() -> None:
     async def scenario() -> bytes:
-        nobody = relay.listen()
+        nobody = listen()
         port = nobody.getsockname()[1]
         nobody.close()
-        listener = relay.listen()
+        listener = listen()
         outside = listener.getsockname()[1]
         relayed = await relay.serve(listener, "127.0.0.1", port)
         try:
@@ -53,7 +54,7 @@ def test_a_dead_inside_looks_like_a_refusal() -> None:
 
 
 def test_a_listener_is_on_the_loopback_only() -> None:
-    with relay.listen() as listener:
+    with listen() as listener:
         assert listener.getsockname()[0] == "127.0.0.1"
         with pytest.raises(OSError, match="in use"):
-            relay.listen(listener.getsockname()[1])
+            listen(listener.getsockname()[1])
