@@ -13,7 +13,8 @@ from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, Story, heal_later, play, s
 from chaoskit.adapters.fake import NEVER, Behaviour, FakeWorld, Fault, manifests
 from chaoskit.errors import PortError, ToolError, UsageError
 from chaoskit.journal import FILE, Entry, Journal
-from chaoskit.model import Right, Verdict
+from chaoskit.model import RUN_LABEL, Right, Verdict
+from chaoskit.objects import ready
 from chaoskit.ports import Signalled
 from chaoskit.samples import Outcome
 
@@ -118,6 +119,13 @@ def test_a_second_app_in_the_namespace_is_refused(tmp_path):
     assert "is there already" in str(told.ending.error)
     assert any(o["metadata"]["name"] == NAMESPACE for o in world.cluster.there("namespace")), "it was not ours"
     assert told.judged().exit_code == 3
+
+
+def test_a_namespace_that_a_lost_call_made_is_ours(tmp_path):
+    """The answer to its creation was lost, and the adapter made the call again."""
+    world = FakeWorld(3)
+    world.cluster.create(manifests.namespace(NAMESPACE, {RUN_LABEL: RUN}))
+    ends(play(story(tmp_path, world=world)), "complete", 0)
 
 
 # ── trouble ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -290,6 +298,25 @@ def test_a_step_beyond_the_limits_is_refused_before_anything_is_hit(tmp_path, sa
     text = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", step) + f"safety: {{{safety}}}\n"
     told = ends(play(story(tmp_path, text)), "stopped", 4, says)
     assert told.hit() == []
+
+
+def test_the_limits_are_looked_at_again_right_before_each_act(tmp_path):
+    """While the first act waits for an answer that never comes, the others die of themselves: no second act."""
+
+    def trouble(world):
+        def lose_the_others():
+            world.cluster.behave("app.kubernetes.io/name=front", Behaviour(ready=False))
+            for pod in [p for p in world.cluster.there("pod", NAMESPACE) if ready(p)]:
+                world.cluster.signal(pod, "front", "KILL")
+
+        world.cluster.trouble.next(Fault.LOST, verb="delete", kind="pod")
+        world.clock.at(3.7, lose_the_others)
+
+    step = "kill_pod: {of: deployment/front, mode: now, count: 2}"
+    text = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", step) + "safety: {keep_ready: 2}\n"
+    told = play(story(tmp_path, text, shop=(manifests.deployment("front", 4), SHOP[1]), told=trouble))
+    ends(told, "stopped", 4, "safety.keep_ready is 2")
+    assert len([a for a in told.hit() if a.verb == "delete"]) == 1
 
 
 def test_a_right_that_is_missing_is_named(tmp_path):

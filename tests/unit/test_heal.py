@@ -120,7 +120,9 @@ def test_two_runs_on_one_node_do_not_heal_each_other():
 def test_two_intents_of_one_run_on_one_node_are_both_taken_away():
     world = FakeWorld(1)
     first, second = cordon(world), cordon(world, n=2, before=True)
-    assert all(h.done for _, h in healed(world, [first, second]))
+    undone = healed(world, [first, second])
+    assert [i.n for i, _ in undone] == [2, 1], "the last first"
+    assert all(h.done for _, h in undone)
     assert not cordoned(world)
     assert annotation(node(world), KEY) == ""
 
