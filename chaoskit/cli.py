@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chaoskit.errors import ChaoskitError, ExperimentError
+from chaoskit.errors import ChaoskitError, ExperimentError, UsageError
 
 if TYPE_CHECKING:
     from chaoskit.session import Options, Preview, Run
+    from chaoskit.spec import Experiment
 
 EXIT_HELP = """Exit codes: 0 all held, 1 an expectation failed, 2 wrong usage or experiment, 3 inconclusive,
 4 stopped by a safety limit, 5 healing incomplete, 130 interrupted and healed."""
@@ -52,7 +53,9 @@ def _cluster_options(command: Any) -> Any:  # noqa: ANN401 - a click decorator
         click.option(
             "--cluster", "cluster_name", default="chaoskit", show_default=True, help="The embedded cluster's name."
         ),
-        click.option("--nodes", default=3, show_default=True, help="Nodes, if it has to be started."),
+        click.option(
+            "--nodes", default=3, show_default=True, type=click.IntRange(1), help="Nodes, if it has to be started."
+        ),
         click.option("--namespace", "-n", default="", help="The name of the fresh namespace."),
         click.option("--seed", type=int, help="Makes the choice of targets repeatable."),
     ):
@@ -63,6 +66,12 @@ def _cluster_options(command: Any) -> Any:  # noqa: ANN401 - a click decorator
 def _options(given: dict[str, Any], out: Path | None = None) -> Options:
     from chaoskit.session import Options
 
+    for name in ("kubeconfig", "prometheus"):
+        if given[name] and not given["context"]:
+            # Otherwise the embedded cluster would be used, and the user would believe it was another one.
+            raise UsageError(
+                f"--{name} is of no use without --context", fix="name the context: kubectl config get-contexts"
+            )
     return Options(
         context=given["context"],
         kubeconfig=given["kubeconfig"],
@@ -85,11 +94,12 @@ FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_ty
 @click.option("--yes", is_flag=True, help="Do not ask before the first act on a cluster that chaoskit did not make.")
 def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Run experiments: deploy, load, break, watch, heal, judge, report."""
-    from chaoskit import spec
     from chaoskit.report.terminal import LiveView, print_verdict
-    from chaoskit.session import Session
+    from chaoskit.session import INTERRUPTED, Session
 
-    experiments = [spec.load(file) for file in _expanded(files)]
+    experiments = _load_all(files)
+    if out is not None and len(experiments) > 1:
+        raise UsageError("--out names the folder of one run", why=f"these are {len(experiments)}", fix="leave it out")
     codes = []
     with Session(_options(given, out), _say) as session:
         for experiment in experiments:
@@ -100,6 +110,8 @@ def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> N
             print_verdict(done.result, done.record)
             _say(f"report: {done.report}")
             codes.append(done.result.exit_code)
+            if done.result.how == INTERRUPTED:
+                break
     sys.exit(worst_code(codes))
 
 
@@ -108,9 +120,42 @@ def worst_code(codes: Sequence[int]) -> int:
     return max(codes, key=(0, 3, 1, 2, 4, 130, 5).index, default=0)
 
 
+def _load_all(files: Sequence[Path]) -> list[Experiment]:
+    """The experiments, each with a locustfile that imports: what is wrong is told before a cluster is started."""
+    found, problems = list[Experiment](), list[str]()
+    for file in _expanded(files):
+        try:
+            found.append(_load(file))
+        except ExperimentError as error:
+            problems += error.problems
+    if problems:
+        raise ExperimentError(problems)
+    return found
+
+
+def _load(file: Path) -> Experiment:
+    """ExperimentError, too, for a locustfile that does not import."""
+    from chaoskit import spec
+    from chaoskit.adapters.locust import check_locustfile
+
+    experiment = spec.load(file)
+    try:
+        if experiment.locustfile and experiment.locustfile != spec.SHOPPER_FILE:
+            check_locustfile(experiment.locustfile)
+    except UsageError as error:
+        raise ExperimentError([f"{file}: {error}"]) from error
+    return experiment
+
+
 def _expanded(files: Sequence[Path]) -> list[Path]:
-    """Folders stand for the experiments in them."""
-    return [found for file in files for found in (sorted(file.glob("*.yaml")) if file.is_dir() else [file])]
+    """Folders stand for the experiments in them. UsageError for one without any: nothing tried is nothing proved."""
+    found = list[Path]()
+    for file in files:
+        inside = sorted(file.glob("*.yaml")) if file.is_dir() else [file]
+        if not inside:
+            raise UsageError("no *.yaml file is in it", where=str(file), fix="name experiment files, or their folder")
+        found += inside
+    return found
 
 
 def _confirm(preview: Preview) -> None:
@@ -126,20 +171,12 @@ def _confirm(preview: Preview) -> None:
 @FILES
 def validate(files: tuple[Path, ...]) -> None:
     """Check experiment files, and import their Locust files, without a cluster."""
-    from chaoskit import spec
-    from chaoskit.adapters.locust import check_locustfile
-
     problems = list[str]()
     for file in _expanded(files):
         try:
-            experiment = spec.load(file)
-            if experiment.locustfile and experiment.locustfile != spec.SHOPPER_FILE:
-                check_locustfile(experiment.locustfile)
-            _say(f"{file}: {experiment.name}")
+            _say(f"{file}: {_load(file).name}")
         except ExperimentError as error:
             problems += error.problems
-        except ChaoskitError as error:
-            problems.append(f"{file}: {error}")
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(2 if problems else 0)
@@ -150,11 +187,10 @@ def validate(files: tuple[Path, ...]) -> None:
 @_cluster_options
 def plan(file: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Show targets, rights, queries with their present values, and the undo; touch nothing."""
-    from chaoskit import spec
     from chaoskit.report.terminal import print_preview
     from chaoskit.session import Session
 
-    experiment = spec.load(file)
+    experiment = _load(file)
     with Session(_options(given), _say) as session:
         print_preview(session.preview(experiment))
 
@@ -180,7 +216,9 @@ def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's op
     from chaoskit.session import Session
 
     folder = Path(run_or_folder) if run_or_folder and Path(run_or_folder).is_dir() else None
-    with Session(_options(given), _say) as session:
+    if folder is None and "/" in run_or_folder:
+        raise UsageError("there is no such folder", where=run_or_folder, fix="chaoskit heal, to look on the cluster")
+    with Session(_options(given), _say, start=False) as session:
         done = session.heal("" if folder else run_or_folder, folder)
     for intent, healed in done:
         _say(f"{'✓' if healed.done else '✗'} {intent.verb} {intent.target}: {healed.how}")

@@ -26,7 +26,7 @@ from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.locust import LocustLoad, check_locustfile
 from chaoskit.contracts import Healed, Intent, Record
 from chaoskit.engine import Engine, Live, Ports
-from chaoskit.errors import ClusterError, ForbiddenError, UsageError
+from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError, UsageError
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, Objects, labels
 from chaoskit.plan import Plan
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from chaoskit.cluster.embedded import EmbeddedCluster
 
 METRICS_PORT = 9464
+INTERRUPTED = "interrupted"
+"""How a run ended that a signal stopped."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 Show = Callable[[Live], None]
@@ -81,6 +83,8 @@ class Session:
 
     options: Options
     say: Say
+    start: bool = True
+    """Whether an embedded cluster that is not up is started."""
     _embedded: EmbeddedCluster | None = field(default=None, init=False)
     _started: bool = field(default=False, init=False)
 
@@ -90,6 +94,12 @@ class Session:
 
             self._embedded = embedded.find(self.options.cluster)
             if self._embedded is None:
+                if not self.start:
+                    raise ClusterError(
+                        f"the embedded cluster {self.options.cluster!r} is not up",
+                        why="what runs did to it is gone with it",
+                        fix="name another with --cluster NAME, or one of your own with --context NAME",
+                    )
                 self._started = True
                 self._embedded = embedded.up(self.options.cluster, nodes=self.options.nodes, say=self.say)
         return self
@@ -161,13 +171,13 @@ class Session:
         """Runs, judges and reports. The run's folder is there from the first moment on."""
         clock = SystemClock()
         plan = self.plan(experiment)
-        cluster, load = self.connect(clock), self.load()
-        check_opt_in(cluster, plan, own=self._embedded is not None)
         if experiment.locustfile and experiment.locustfile != SHOPPER_FILE:
             check_locustfile(experiment.locustfile)
-        folder = _make_folder(self.options.out or self.options.runs / plan.run)
-        ports = Ports(cluster, load, self.metrics(), clock)
+        cluster = self.connect(clock)
         try:
+            check_opt_in(cluster, plan, own=self._embedded is not None)
+            ports = Ports(cluster, self.load(), self.metrics(), clock)
+            folder = _make_folder(self.options.out or self.options.runs / plan.run)
             with listening(clock):
                 Engine(ports, plan, folder, show).run()
         finally:
@@ -243,7 +253,10 @@ def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:
         raise UsageError(f"namespace {plan.namespace} belongs to the system", fix="choose another")
     if plan.fresh or own:
         return
-    space = cluster.get("namespace", plan.namespace)
+    try:
+        space = cluster.get("namespace", plan.namespace)
+    except NotFoundError as error:
+        raise UsageError(f"there is no namespace {plan.namespace}", fix="kubectl get namespaces") from error
     if labels(space).get(OPT_IN_LABEL) != "true":
         raise UsageError(
             f"namespace {plan.namespace} has not opted in",
@@ -358,6 +371,6 @@ def _planned(plan: Plan, number: int, objects: Objects) -> PlannedStep:
     step = plan.experiment.steps[number]
     try:
         chosen = planning.choose(step.action, objects, plan.namespace, plan.experiment.safety, plan.rng(number))
-    except (UsageError, ClusterError) as error:
+    except (UsageError, ClusterError, RefusedError) as error:
         return PlannedStep(step.name, step.action.verb, (), (), error.what)
     return PlannedStep(step.name, step.action.verb, chosen, tuple(step.action.undo(t) for t in chosen))
