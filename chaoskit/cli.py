@@ -122,7 +122,8 @@ def worst_code(codes: Sequence[int]) -> int:
 
 def _load_all(files: Sequence[Path]) -> list[Experiment]:
     """The experiments, each with a locustfile that imports: what is wrong is told before a cluster is started."""
-    found, problems = list[Experiment](), list[str]()
+    found: list[Experiment] = []
+    problems: list[str] = []
     for file in _expanded(files):
         try:
             found.append(_load(file))
@@ -260,7 +261,7 @@ def main() -> None:
         error.show()
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped before anything was broken", err=True)
+        click.echo("interrupted", err=True)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(0)

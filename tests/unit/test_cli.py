@@ -1,0 +1,89 @@
+"""The command line as a user meets it: exit codes, and what a mistake is answered with. No cluster is needed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaoskit.cli import worst_code
+
+EXPERIMENT = """\
+name: the shop survives losing a pod
+load: {locustfile: users.py}
+steps:
+  - name: lose a pod
+    kill_pod: {of: deployment/front}
+expect:
+  - outage: {of: lose a pod, at_most: 1s}
+"""
+
+
+def chaoskit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "chaoskit", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("expect:", "expct:", "my.yaml:6:1: unknown key 'expct'; did you mean 'expect'?"),
+        ("kill_pod", "kil_pod", "my.yaml:5:5: unknown key 'kil_pod'; did you mean 'kill_pod'?"),
+        ("at_most: 1s", "at_most: 1", "my.yaml:7:30: at_most: write a duration with its unit"),
+        ("load: {locustfile: users.py}", "load: none", ""),
+    ],
+)
+def test_validate_names_the_place_and_what_to_write(tmp_path, old, new, said):
+    (tmp_path / "my.yaml").write_text(EXPERIMENT.replace("load: {locustfile: users.py}", "why: x").replace(old, new))
+    done = chaoskit(tmp_path, "validate", "my.yaml")
+    assert done.returncode == (2 if said else 0), done.stderr
+    assert said in done.stderr
+    assert [p.name for p in tmp_path.iterdir()] == ["my.yaml"]
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "run"])
+def test_a_locustfile_that_does_not_import_is_told_with_its_line_before_anything_starts(tmp_path, command):
+    (tmp_path / "my.yaml").write_text(EXPERIMENT)
+    (tmp_path / "users.py").write_text("import locust\nimport no_such_module\n")
+    done = chaoskit(tmp_path, command, "my.yaml")
+    assert done.returncode == 2
+    assert "users.py:2" in done.stderr
+    assert "no_such_module" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("run", "missing.yaml"),
+        ("run", "."),
+        ("validate", "."),
+        ("judge", "."),
+        ("heal", "no/such/folder"),
+        ("run", "missing.yaml", "--nodes", "0"),
+        ("heal", "--prometheus", "http://127.0.0.1:9"),
+        ("no-such-command",),
+    ],
+)
+def test_wrong_usage_is_two_and_leaves_nothing(tmp_path, arguments):
+    done = chaoskit(tmp_path, *arguments)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["run", "validate", "plan", "judge", "heal", "schema", "cluster"])
+def test_every_command_tells_what_it_does(tmp_path, command):
+    done = chaoskit(tmp_path, command, "--help")
+    assert done.returncode == 0
+    assert "Usage:" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("codes", "worst"), [([], 0), ([0, 0], 0), ([0, 3], 3), ([3, 1], 1), ([1, 4], 4), ([4, 130], 130), ([130, 5, 0], 5)]
+)
+def test_of_several_runs_the_worst_exit_code_wins(codes, worst):
+    assert worst_code(codes) == worst
