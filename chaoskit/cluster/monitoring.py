@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.cluster import network
-from chaoskit.cluster.control_plane import Server
+from chaoskit.cluster.control_plane import MEMORY, Server
 from chaoskit.cluster.state import Folder
 
 RETENTION = "6h"
@@ -48,7 +48,7 @@ def prometheus(programs: Path, folder: Folder) -> Server:
         f"--web.listen-address={network.GATEWAY}:{network.PROMETHEUS_PORT}",
         "--log.level=warn",
     )
-    return Server("prometheus", argv, {"GOGC": "50"})
+    return Server("prometheus", argv, {"GOGC": "30"})  # It does not know how to settle.
 
 
 def state_metrics(programs: Path, folder: Folder) -> Server:
@@ -57,7 +57,7 @@ def state_metrics(programs: Path, folder: Folder) -> Server:
         f"--kubeconfig={folder.keys}/state-metrics.kubeconfig",
         f"--listen-address=127.0.0.1:{network.STATE_METRICS_PORT}",
     )
-    return Server("state-metrics", argv, {"GOGC": "50"})
+    return Server("state-metrics", argv, MEMORY)
 
 
 def scrape_configuration(folder: Folder) -> dict[str, Any]:

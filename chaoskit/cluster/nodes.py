@@ -19,6 +19,7 @@ from typing import Any
 from chaoskit.cluster import images, network
 from chaoskit.cluster.certificates import Authority, kubeconfig, write_pair, write_private
 from chaoskit.cluster.cgroups import Cgroups
+from chaoskit.cluster.control_plane import MEMORY
 from chaoskit.cluster.processes import Process, Processes
 from chaoskit.cluster.profile import Profile
 from chaoskit.cluster.state import Folder
@@ -33,8 +34,6 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 NETWORK_CONFIG = "/opt/chaoskit/cni"
 SANDBOX_IMAGE = "localhost/chaoskit/pause:1"
 ZONES = 3
-# Idle servers give memory back sooner; each node has three of them.
-GO_ENV = {"GOGC": "50"}
 
 
 @dataclass(frozen=True)
@@ -270,7 +269,7 @@ state = "/run/containerd"
                 PROGRAMS: str(self._site.toolset.bin),
             },
             "servers": [
-                {"argv": argv, "after": after, "env": GO_ENV, "log": str(logs / f"{argv[0]}-{self.name}.log")}
+                {"argv": argv, "after": after, "env": MEMORY, "log": str(logs / f"{argv[0]}-{self.name}.log")}
                 for argv, after in self._servers()
             ],
         }

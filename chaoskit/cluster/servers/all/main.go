@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	_ "chaoskit/cluster/servers/settle"
+
 	_ "github.com/containerd/containerd/v2/cmd/containerd/builtins"
 	"github.com/containerd/containerd/v2/cmd/containerd/command"
 	"github.com/spf13/cobra"

@@ -2,6 +2,8 @@
 package main
 
 import (
+	_ "chaoskit/cluster/servers/settle"
+
 	"github.com/coredns/coredns/coremain"
 	_ "github.com/coredns/coredns/plugin/cache"
 	_ "github.com/coredns/coredns/plugin/errors"

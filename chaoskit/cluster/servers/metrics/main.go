@@ -6,6 +6,8 @@ import (
 	"os"
 	"time"
 
+	_ "chaoskit/cluster/servers/settle"
+
 	"github.com/spf13/pflag"
 	genericapiserver "k8s.io/apiserver/pkg/server"
 	"sigs.k8s.io/metrics-server/cmd/metrics-server/app/options"

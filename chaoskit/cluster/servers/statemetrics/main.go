@@ -3,6 +3,8 @@
 package main
 
 import (
+	_ "chaoskit/cluster/servers/settle"
+
 	"context"
 	"errors"
 	"flag"
