@@ -84,10 +84,14 @@ def test_nodes_are_ready_in_three_zones(kube: Kube) -> None:
 def test_a_pod_reaches_every_endpoint_by_name_its_own_node_s_too(kube: Kube, shop: str) -> None:
     url = "http://web.default.svc.cluster.local"
     ask = f"import urllib.request as u; print([u.urlopen({url!r}, timeout=5).read() for _ in range(40)])"
-    for pod in kube.get("pods", "-l", "app=web")["items"]:
-        answers = kube("exec", pod["metadata"]["name"], "--", "python3", "-c", ask)
-        served = [item["metadata"]["name"] for item in kube.get("pods", "-l", "app=web")["items"]]
-        assert all(name in answers for name in served), answers
+    names = [pod["metadata"]["name"] for pod in kube.get("pods", "-l", "app=web")["items"]]
+
+    def reached(asker: str) -> bool:
+        answers = kube("exec", asker, "--", "python3", "-c", ask)
+        return all(name in answers for name in names)
+
+    for name in names:  # kube-proxy writes its rules at most once a second.
+        wait_for(lambda name=name: reached(name), f"{name} to reach all of {names}", 10.0)
 
 
 def test_metrics_are_served_for_nodes_and_pods(kube: Kube, shop: str) -> None:
