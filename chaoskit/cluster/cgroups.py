@@ -5,6 +5,8 @@ Groups outlive the processes in them, so they are the one thing that the kernel 
 
 from __future__ import annotations
 
+import contextlib
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,8 +60,8 @@ class Cgroups:
     def thaw_all(self) -> None:
         """Frozen processes of version 1 do not die when killed: they must be thawed first."""
         for top in self._tops("freezer"):
-            for state in sorted((top / self.cluster).rglob("freezer.state")):
-                _write_if_there(state, "THAWED")
+            for group in _tree(top / self.cluster):
+                _write_if_there(group / "freezer.state", "THAWED")
 
     def sweep(self, deadline_s: float = 5.0) -> list[Path]:
         """Remove every group of the cluster, whose processes are dead or dying. Returns what could not be removed."""
@@ -116,20 +118,18 @@ def _hand_down(group: Path) -> None:
 
 
 def _write_if_there(path: Path, text: str) -> None:
-    try:
+    with contextlib.suppress(OSError):  # The group went away meanwhile, which is what is wanted.
         path.write_text(text)
-    except (FileNotFoundError, OSError):
-        return  # The group went away meanwhile, which is what is wanted.
+
+
+def _tree(top: Path) -> list[Path]:
+    """A group and all below it, parents first; groups that go away meanwhile are passed over."""
+    return [Path(path) for path, _, _ in os.walk(top)]
 
 
 def _remove_tree(top: Path) -> list[Path]:
     """Remove groups from the leaves up; return those that still hold processes."""
-    try:
-        groups = [top, *(path for path in top.rglob("*") if path.is_dir())] if top.is_dir() else []
-    except FileNotFoundError:
-        return [top]
-    groups.sort(key=lambda group: len(group.parts), reverse=True)
-    return [group for group in groups if not _remove_if_empty(group)]
+    return [group for group in reversed(_tree(top)) if not _remove_if_empty(group)]
 
 
 def _remove_if_empty(group: Path) -> bool:

@@ -123,6 +123,7 @@ class Supervisor:
         self._need(control_plane.etcd(programs, folder))
         self._need(control_plane.api_server(programs, folder, self._profile))
         powered = [self._spawn(node.power_on()) for node in self._nodes.values()]
+        await self._open_ports()
         await patiently(self._personalise, pause_s=0.03)
         await patiently(lambda: self._api.get("/readyz")["text"] == "ok")
         self._reports.phase("API server")
@@ -131,7 +132,6 @@ class Supervisor:
         self._spawn(LoadBalancer(self._api, self._processes).run(self._stop))
         self._follow(Volumes(self._api, folder.volumes).run)
         await asyncio.gather(*powered)
-        await self._open_ports()
         await asyncio.gather(
             self._phase("nodes", self._nodes_ready()),
             self._dns_then_prometheus(),

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from chaoskit.cluster import asking
+
 pytestmark = pytest.mark.cluster
 
 SEED = 20_260
@@ -75,7 +77,7 @@ def traces(start: Start, before: Machine) -> list[str]:
     found += [] if now.rules == before.rules else [f"rules {now.rules}"]
     found += [f"control group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/chaoskit/{start.name}")]
     found += [f"port {port}" for port in start.ports if _listens(port)]
-    found += [f"file {path}" for path in start.home.rglob("*")]
+    found += [f"file {path}" for path, _, _ in os.walk(start.home) if Path(path) != start.home]
     return found
 
 
@@ -149,6 +151,57 @@ def test_nothing_stays_whenever_and_however_a_cluster_ends(begin: Callable[[str]
         left = _await_clean(start, before)
         assert not left, f"{how} after {moment:.2f} s left: {left}"
     assert under_way >= MOMENTS * 0.8, "most starts were not under way yet: the moments say nothing"
+
+
+def test_killing_both_halves_at_once_leaves_what_the_next_command_names_and_down_removes(
+    begin: Callable[[str], Start], before: Machine
+) -> None:
+    start = begin("residue-both")
+    start.command.wait(60)
+    for pid in [*start.find("chaoskit.cluster.keeper"), *start.find("chaoskit.cluster.supervisor")]:
+        _kill(pid, signal.SIGKILL)
+    _await(lambda: not start.processes(), "everything inside to end with its PID 1")
+    again = run(start, "up")
+    assert again.returncode == 2
+    assert f"chaoskit cluster down --name {start.name}" in again.stderr
+    assert run(start, "down").returncode == 0
+    assert not _await_clean(start, before)
+
+
+def test_a_frozen_node_ends_with_its_cluster(begin: Callable[[str], Start], before: Machine) -> None:
+    start = begin("residue-frozen")
+    start.command.wait(60)
+    asking.call(start.home / "chaoskit" / "clusters" / start.name / "control.sock", {"do": "freeze", "node": "node2"})
+    kill_each(start, "chaoskit.cluster.supervisor")
+    assert not _await_clean(start, before)
+
+
+def test_the_waiting_command_s_sudden_death_ends_the_start(begin: Callable[[str], Start], before: Machine) -> None:
+    start = begin("residue-command")
+    _await(lambda: bool(start.find("chaoskit.cluster.supervisor")), "the supervisor")
+    start.command.kill()
+    assert not _await_clean(start, before)
+
+
+def test_who_is_not_root_is_told_so() -> None:
+    program = "from chaoskit.cluster import preflight; preflight.check_root()"
+    nobody = ["setpriv", "--reuid=65534", "--clear-groups", "--", sys.executable, "-c", program]
+    refused = subprocess.run(nobody, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "only root can start or stop a cluster" in refused.stderr
+
+
+def run(start: Start, command: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-c", "from chaoskit.cli import main; main()", "cluster", command, "--name", start.name]
+    environment = {**os.environ, "XDG_STATE_HOME": str(start.home)}
+    return subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
+
+
+def _await(condition: Callable[[], bool], what: str) -> None:
+    end = time.monotonic() + CLEAN_WITHIN_S
+    while not condition():
+        assert time.monotonic() < end, f"waited {CLEAN_WITHIN_S:.0f} s for {what}"
+        time.sleep(0.02)
 
 
 def _await_clean(start: Start, before: Machine) -> list[str]:
