@@ -118,8 +118,8 @@ def _hand_down(group: Path) -> None:
 
 
 def _write_if_there(path: Path, text: str) -> None:
-    with contextlib.suppress(OSError):  # The group went away meanwhile, which is what is wanted.
-        path.write_text(text)
+    with contextlib.suppress(OSError), path.open("r+") as file:  # Where the group went away, all is as wanted.
+        file.write(text)
 
 
 def _tree(top: Path) -> list[Path]:
