@@ -18,6 +18,7 @@ import platform
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -28,6 +29,7 @@ from chaoskit.cluster.state import Folder
 
 TABLE = Path(__file__).parent.parent / "docs" / "bench" / "cluster_up.md"
 MANIFESTS = Path(embedded.__file__).parent.parent / "refapp" / "manifests"
+RENDERED = Path(tempfile.gettempdir()) / "chaoskit-bench-app.yaml"
 NAME = "bench"
 NAMESPACE = "shop"
 # The first address of the load balancer's range: the only LoadBalancer Service of a fresh cluster gets it.
@@ -74,10 +76,19 @@ def one(begun: float) -> None:
 
 
 def deploy() -> None:
-    programs = embedded.toolset.ensure(print).bin
+    kubectl("apply", "--validate=false", "-n", NAMESPACE, "-f", str(RENDERED))
+
+
+def render() -> None:
+    """The namespace and the app's manifests in one file, as `kubectl kustomize` puts them together."""
+    namespace = f"apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n---\n"
+    RENDERED.write_text(namespace + kubectl("kustomize", str(MANIFESTS)))
+
+
+def kubectl(*arguments: str) -> str:
     environment = {**os.environ, "KUBECONFIG": str(Folder.of(NAME).kubeconfig)}
-    for arguments in (["create", "namespace", NAMESPACE], ["apply", "-n", NAMESPACE, "-k", str(MANIFESTS)]):
-        subprocess.run([f"{programs}/kubectl", *arguments], env=environment, check=True, stdout=subprocess.DEVNULL)
+    argv = [f"{embedded.toolset.ensure(print).bin}/kubectl", *arguments]
+    return subprocess.run(argv, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def await_answer() -> None:
@@ -207,6 +218,7 @@ def main() -> None:
     if chosen.one is not None:
         one(chosen.one)
         return
+    render()
     embedded.seed.ensure(embedded.toolset.ensure(print), "accelerated", 3, print)
     starts = []
     for number in range(1, chosen.starts + 1):

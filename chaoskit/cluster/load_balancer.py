@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import threading
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Network
 from typing import Any
 
 from chaoskit.cluster import network
-from chaoskit.cluster.api import Api, ApiError, Mirror, Object
+from chaoskit.cluster.api import Api, ApiError, Object
 from chaoskit.cluster.processes import Processes
+from chaoskit.cluster.watched import Watched
+from chaoskit.errors import ClusterError
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 SERVICE_LABEL = "kubernetes.io/service-name"
@@ -30,63 +31,59 @@ ADDRESSES = [str(address) for address in IPv4Network(network.BALANCER_NET).hosts
 
 
 class LoadBalancer:
-    """Follows nodes, Services and endpoint slices, and sets addresses and routes."""
+    """Sets addresses and routes from what is seen of nodes, Services and endpoint slices."""
 
-    def __init__(self, api: Api, processes: Processes) -> None:
+    def __init__(self, api: Api, processes: Processes, watched: Watched) -> None:
         self._api = api
         self._processes = processes
-        self._seen: dict[str, list[Object]] = {kind: [] for kind in COLLECTIONS}
-        self._news = asyncio.Event()
+        self._watched = watched
         self._routes: dict[str, tuple[str, ...]] = {}
 
-    async def run(self, stop: threading.Event) -> None:
-        loop = asyncio.get_running_loop()
-        for kind, path in COLLECTIONS.items():
+    async def run(self) -> None:
+        with self._watched.news() as news:
+            while True:
+                if not await self._work():  # Something failed that may go well when it is tried again.
+                    asyncio.get_running_loop().call_later(AGAIN_S, news.set)
+                await news.wait()
+                news.clear()
 
-            def tell(objects: Mapping[str, Object], kind: str = kind) -> None:
-                loop.call_soon_threadsafe(self._note, kind, list(objects.values()))
-
-            threading.Thread(target=Mirror(self._api, path, tell).run, args=(stop,), daemon=True).start()
-        while True:
-            await self._news.wait()
-            self._news.clear()
-            await self._work()
-
-    def _note(self, kind: str, objects: list[Object]) -> None:
-        self._seen[kind] = objects
-        self._news.set()
-
-    async def _work(self) -> None:
-        balanced = [service for service in self._seen["services"] if is_balanced(service)]
-        for service, address in missing_addresses(balanced):
-            await self._assign(service, address)
+    async def _work(self) -> bool:
+        """Bring everything up to date with what is seen; whether all of it succeeded."""
+        seen = self._watched
+        balanced = [service for service in seen["services"] if is_balanced(service)]
+        assigned = [await self._assign(service, address) for service, address in missing_addresses(balanced)]
         wanted = {
-            address: paths(service, self._seen["nodes"], self._seen["slices"])
+            address: paths(service, seen["nodes"], seen["slices"])
             for service in balanced
             if (address := address_of(service))
         }
-        await self._set_routes(wanted)
+        return await self._set_routes(wanted) and all(assigned)
 
-    async def _assign(self, service: Object, address: str) -> None:
+    async def _assign(self, service: Object, address: str) -> bool:
         meta = service["metadata"]
         path = f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}/status"
         status = {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}}
         try:
             await asyncio.to_thread(self._api.merge, path, status)
         except (ApiError, OSError, http.client.HTTPException):
-            # It is gone, or the server is busy: what is seen then decides.
-            asyncio.get_running_loop().call_later(AGAIN_S, self._news.set)
+            return False
+        return True
 
-    async def _set_routes(self, wanted: Mapping[str, tuple[str, ...]]) -> None:
-        commands = [
-            network.balancer_route(address, hops)
-            for address, hops in wanted.items()
-            if self._routes.get(address) != hops
-        ]
-        commands += [f"route del {address}/32" for address in self._routes if address not in wanted]
-        if commands:
-            await network.apply(self._processes, commands)
+    async def _set_routes(self, wanted: Mapping[str, tuple[str, ...]]) -> bool:
+        changed = {address: hops for address, hops in wanted.items() if self._routes.get(address) != hops}
+        gone = [address for address in self._routes if address not in wanted]
+        try:
+            for commands in (
+                [network.balancer_route(*item) for item in changed.items()],
+                [f"route del {address}/32" for address in gone],
+            ):
+                if commands:
+                    await network.apply(self._processes, commands)
+        except ClusterError as error:
+            print(f"load balancer: {error}", flush=True)  # In the supervisor's log; the cluster goes on.
+            return False
         self._routes = dict(wanted)
+        return True
 
 
 def is_balanced(service: Object) -> bool:
@@ -123,8 +120,10 @@ def paths(service: Object, nodes: Iterable[Object], slices: Iterable[Object]) ->
 
 
 def is_usable(node: Object) -> bool:
-    if EXCLUDED in node["metadata"].get("labels", {}):
-        return False
+    return EXCLUDED not in node["metadata"].get("labels", {}) and is_ready(node)
+
+
+def is_ready(node: Object) -> bool:
     conditions = node.get("status", {}).get("conditions", [])
     return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
 
@@ -136,11 +135,16 @@ def node_address(node: Object) -> str:
 
 def nodes_with_endpoints(service: Object, slices: Iterable[Object]) -> set[str]:
     meta = service["metadata"]
-    return {
-        endpoint["nodeName"]
+    ready = ready_endpoints(meta["namespace"], meta["name"], slices)
+    return {endpoint["nodeName"] for endpoint in ready if endpoint.get("nodeName")}
+
+
+def ready_endpoints(namespace: str, service: str, slices: Iterable[Object]) -> list[Object]:
+    return [
+        endpoint
         for piece in slices
-        if piece["metadata"]["namespace"] == meta["namespace"]
-        and piece["metadata"].get("labels", {}).get(SERVICE_LABEL) == meta["name"]
+        if piece["metadata"]["namespace"] == namespace
+        and piece["metadata"].get("labels", {}).get(SERVICE_LABEL) == service
         for endpoint in piece.get("endpoints") or []
-        if endpoint.get("conditions", {}).get("ready", True) and endpoint.get("nodeName")
-    }
+        if endpoint.get("conditions", {}).get("ready", True)
+    ]

@@ -77,7 +77,7 @@ class Node:
         """Start the node; its kubelet registers a moment later."""
         if self.on:
             return
-        await self._prepare()
+        await asyncio.to_thread(self._prepare)
         read_end, go = os.pipe()
         os.set_inheritable(read_end, True)
         init = [
@@ -137,11 +137,11 @@ class Node:
         with contextlib.suppress(ProcessLookupError):  # It ended on its own meanwhile: that is as dead as killed.
             os.kill(_seen_from_here(inside, container), number)
 
-    async def _prepare(self) -> None:
+    def _prepare(self) -> None:
         """Everything that the node finds when it wakes up."""
         for part in ("config", "cni", "kubelet", "root", "pods"):
             (self._folder / part).mkdir(parents=True, exist_ok=True)
-        await images.take_over(self._processes, self._site.toolset.template, self._folder / "containerd")
+        images.take_over(self._site.toolset.template, self._folder / "containerd")
         self._site.cgroups.make(self.name)
         self._write_keys()
         config = self._folder / "config"
@@ -267,6 +267,7 @@ state = "/run/containerd"
                 CONFIG: str(folder / "config"),
                 NETWORK_CONFIG: str(folder / "cni"),
                 PROGRAMS: str(self._site.toolset.bin),
+                images.LAYERS: str(images.layers(self._site.toolset.template)),
             },
             "servers": [
                 {"argv": argv, "after": after, "env": MEMORY, "log": str(logs / f"{argv[0]}-{self.name}.log")}

@@ -21,17 +21,18 @@ from pathlib import Path
 from typing import Any
 
 from chaoskit.cluster import addons, control_plane, images, monitoring, network, relay
-from chaoskit.cluster.api import Api, patiently
+from chaoskit.cluster.api import patiently
 from chaoskit.cluster.cgroups import Cgroups
 from chaoskit.cluster.control import Control
 from chaoskit.cluster.keeper import Orders, clean
-from chaoskit.cluster.load_balancer import LoadBalancer
+from chaoskit.cluster.load_balancer import COLLECTIONS, LoadBalancer, is_ready, ready_endpoints
 from chaoskit.cluster.nodes import Node, Site
 from chaoskit.cluster.processes import Process, Processes
 from chaoskit.cluster.profile import named
 from chaoskit.cluster.state import Folder, Record
 from chaoskit.cluster.toolset import find
 from chaoskit.cluster.volumes import Volumes
+from chaoskit.cluster.watched import Watched
 from chaoskit.errors import ChaoskitError, ClusterError
 
 START_DEADLINE_S = float(os.environ.get("CHAOSKIT_START_DEADLINE", "180"))
@@ -89,6 +90,7 @@ class Supervisor:
         site = Site(self._folder, toolset, self._keys.authority, cgroups, self._profile, count)
         self._nodes = {network.node_name(i): Node(i, site, self._processes) for i in range(1, count + 1)}
         self._api = control_plane.admin_api(self._folder, self._keys)
+        self._watched = Watched(self._api, COLLECTIONS)
         self._stop = threading.Event()
         self._down = down
         self._group = asyncio.TaskGroup()
@@ -125,18 +127,23 @@ class Supervisor:
         powered = [self._spawn(node.power_on()) for node in self._nodes.values()]
         await self._open_ports()
         await patiently(self._personalise, pause_s=0.03)
-        await patiently(lambda: self._api.get("/readyz")["text"] == "ok")
         self._reports.phase("API server")
-        self._need(control_plane.controller_manager(programs, folder, self._profile))
         self._need(control_plane.scheduler(programs, folder))
-        self._spawn(LoadBalancer(self._api, self._processes).run(self._stop))
+        self._watched.start(self._stop)
+        self._spawn(LoadBalancer(self._api, self._processes, self._watched).run())
         self._follow(Volumes(self._api, folder.volumes).run)
+        self._spawn(self._start_controllers())
         await asyncio.gather(*powered)
         await asyncio.gather(
             self._phase("nodes", self._nodes_ready()),
             self._dns_then_prometheus(),
             self._phase("metrics", self._metrics_served()),
         )
+
+    async def _start_controllers(self) -> None:
+        """The controller manager looks once a second whether the API server is healthy: it is started when it is."""
+        await patiently(lambda: self._api.get("/healthz")["text"] == "ok", pause_s=0.05)
+        self._need(control_plane.controller_manager(self._programs, self._folder, self._profile))
 
     async def _open_ports(self) -> None:
         orders = self._orders
@@ -167,12 +174,10 @@ class Supervisor:
         return True
 
     async def _nodes_ready(self) -> None:
-        await patiently(lambda: _ready_nodes(self._api) == len(self._nodes))
+        await self._watched.until(lambda: sum(map(is_ready, self._watched["nodes"])) == len(self._nodes))
 
     async def _dns_ready(self) -> None:
-        selector = "labelSelector=kubernetes.io/service-name%3Dkube-dns"
-        path = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?{selector}"
-        await patiently(lambda: any(_serves(piece) for piece in self._api.get(path)["items"]))
+        await self._watched.until(lambda: bool(ready_endpoints("kube-system", "kube-dns", self._watched["slices"])))
 
     async def _dns_then_prometheus(self) -> None:
         """Prometheus asks everyone once a second: it waits until those who are still starting need the machine less."""
@@ -202,19 +207,6 @@ class Supervisor:
 async def _fail_with(process: Process) -> None:
     await process.ended
     raise process.failure()
-
-
-def _ready_nodes(api: Api) -> int:
-    return sum(_is_ready(node) for node in api.get("/api/v1/nodes")["items"])
-
-
-def _is_ready(node: dict[str, Any]) -> bool:
-    conditions = node.get("status", {}).get("conditions", [])
-    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
-
-
-def _serves(endpoint_slice: dict[str, Any]) -> bool:
-    return any(endpoint["conditions"].get("ready") for endpoint in endpoint_slice.get("endpoints") or [])
 
 
 def _prometheus_answers() -> bool:
