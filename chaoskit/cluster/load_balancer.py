@@ -1,8 +1,9 @@
 """LoadBalancer Services: each gets an address, and a path to it that follows node health as a cloud's would.
 
-The path leads over every node that is Ready and not excluded by label; with `externalTrafficPolicy: Local`, only over
-those that hold a ready endpoint, since the others would drop what they get. A cordoned node stays in the path, as with
-cloud providers. Without any node the address is unreachable at once, instead of a hole that swallows packets.
+The path leads over every node that is Ready and not excluded by label, from when its kube-proxy has its rules. With
+`externalTrafficPolicy: Local` it leads only over those that hold a ready endpoint, since the others would drop what
+they get. A cordoned node stays in the path, as with cloud providers. Without any node the address is unreachable at
+once, instead of a hole that swallows packets.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from chaoskit.errors import ClusterError
 
 EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 SERVICE_LABEL = "kubernetes.io/service-name"
-AGAIN_S = 0.5
+AGAIN_S = 0.3
+ASK_S = 1.0
 COLLECTIONS = {
     "nodes": "/api/v1/nodes",
     "services": "/api/v1/services",
@@ -38,6 +40,7 @@ class LoadBalancer:
         self._processes = processes
         self._watched = watched
         self._routes: dict[str, tuple[str, ...]] = {}
+        self._serving: set[str] = set()
 
     async def run(self) -> None:
         with self._watched.news() as news:
@@ -52,12 +55,21 @@ class LoadBalancer:
         seen = self._watched
         balanced = [service for service in seen["services"] if is_balanced(service)]
         assigned = [await self._assign(service, address) for service, address in missing_addresses(balanced)]
+        usable = [node for node in seen["nodes"] if is_usable(node)]
+        await self._update_serving(node_address(node) for node in usable)
+        serving = [node for node in usable if node_address(node) in self._serving]
         wanted = {
-            address: paths(service, seen["nodes"], seen["slices"])
-            for service in balanced
-            if (address := address_of(service))
+            address: paths(service, serving, seen["slices"]) for service in balanced if (address := address_of(service))
         }
-        return await self._set_routes(wanted) and all(assigned)
+        return await self._set_routes(wanted) and all(assigned) and len(serving) == len(usable)
+
+    async def _update_serving(self, usable: Iterable[str]) -> None:
+        """A node that comes (back) is asked for its rules first; one that serves stays until Kubernetes gives it up."""
+        addresses = set(usable)
+        asked = sorted(addresses - self._serving)
+        answers = await asyncio.gather(*(asyncio.to_thread(has_rules, address) for address in asked))
+        self._serving &= addresses
+        self._serving |= {address for address, answer in zip(asked, answers, strict=True) if answer}
 
     async def _assign(self, service: Object, address: str) -> bool:
         meta = service["metadata"]
@@ -86,6 +98,18 @@ class LoadBalancer:
         return True
 
 
+def has_rules(address: str) -> bool:
+    """Whether the kube-proxy of a node says that it has written its rules, as a cloud's load balancer asks it."""
+    connection = http.client.HTTPConnection(address, network.PROXY_HEALTH_PORT, timeout=ASK_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
 def is_balanced(service: Object) -> bool:
     spec = service["spec"]
     return (
@@ -111,8 +135,8 @@ def missing_addresses(services: Iterable[Object]) -> list[tuple[Object, str]]:
 
 
 def paths(service: Object, nodes: Iterable[Object], slices: Iterable[Object]) -> tuple[str, ...]:
-    """The addresses of the nodes over which a Service's traffic goes."""
-    usable = {node["metadata"]["name"]: node_address(node) for node in nodes if is_usable(node)}
+    """The addresses of those of the usable nodes over which a Service's traffic goes."""
+    usable = {node["metadata"]["name"]: node_address(node) for node in nodes}
     if service["spec"].get("externalTrafficPolicy") == "Local":
         local = nodes_with_endpoints(service, slices)
         usable = {name: address for name, address in usable.items() if name in local}

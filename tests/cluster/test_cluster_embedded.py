@@ -117,7 +117,7 @@ def test_prometheus_reaches_every_job_and_knows_the_cluster_s_state(cluster: Emb
 def test_the_load_balancer_spreads_over_nodes_and_is_reached_from_inside_only(
     cluster: EmbeddedCluster, shop: str
 ) -> None:
-    assert len(set(ask_inside(cluster, shop, 60))) == 3
+    wait_for(lambda: len(set(ask_inside(cluster, shop, 60))) == 3, "all three servers to answer", 10.0)
     assert subprocess.run(["ip", "route", "show", shop], capture_output=True, text=True, check=True).stdout == ""
 
 

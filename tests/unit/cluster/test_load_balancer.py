@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chaoskit.cluster.load_balancer import address_of, is_balanced, missing_addresses, paths
+from chaoskit.cluster.load_balancer import address_of, has_rules, is_balanced, is_usable, missing_addresses, paths
 
 Object = dict[str, Any]
 
@@ -38,17 +38,25 @@ def endpoints(of: str, *places: tuple[str, bool]) -> Object:
 
 
 def test_only_ready_nodes_are_in_the_path() -> None:
-    nodes = [node(1), node(2, ready="Unknown"), node(3, ready="False")]
-    assert paths(service("front"), nodes, []) == ("10.89.0.11",)
+    assert [is_usable(item) for item in (node(1), node(2, ready="Unknown"), node(3, ready="False"))] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_cordoned_node_stays_as_with_a_cloud() -> None:
+    assert is_usable(node(1, cordoned=True))
     assert paths(service("front"), [node(1, cordoned=True)], []) == ("10.89.0.11",)
 
 
 def test_a_node_excluded_by_label_is_out() -> None:
     excluded = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
-    assert paths(service("front"), [node(1, labels=excluded), node(2)], []) == ("10.89.0.12",)
+    assert not is_usable(node(1, labels=excluded))
+
+
+def test_a_node_whose_proxy_does_not_answer_has_no_rules_yet() -> None:
+    assert not has_rules("127.0.0.1")
 
 
 def test_a_local_service_leads_only_to_nodes_with_a_ready_endpoint() -> None:
