@@ -75,7 +75,9 @@ def traces(start: Start, before: Machine) -> list[str]:
     found += [f"mount {mount}" for mount in now.mounts - before.mounts]
     found += [f"interface {name}" for name in now.interfaces - before.interfaces]
     found += [] if now.rules == before.rules else [f"rules {now.rules}"]
-    found += [f"control group {path}" for path in Path("/sys/fs/cgroup").glob(f"**/chaoskit/{start.name}")]
+    # os.walk, and not glob: a group may go away between being listed and being entered, which is what is waited for.
+    groups = (path for path, _, _ in os.walk("/sys/fs/cgroup"))
+    found += [f"control group {path}" for path in groups if path.endswith(f"/chaoskit/{start.name}")]
     found += [f"port {port}" for port in start.ports if _listens(port)]
     found += [f"file {path}" for path, _, _ in os.walk(start.home) if Path(path) != start.home]
     return found
