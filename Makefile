@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup tools demo check test bench vm-check clean
+.PHONY: help setup tools demo check test bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,9 +37,6 @@ test: check tools ## all of check, the slow unit tests, and the tests on the rea
 
 bench: tools ## the benchmarks; their tables go to docs/bench
 	@for each in bench/*.py; do $(BIN)/python $$each || exit 1; done
-
-vm-check: tools ## the embedded cluster on systemd and cgroup v2, in an emulated machine (about an hour)
-	@$(BIN)/python bench/vm/check.py
 
 clean: ## what was built in this folder; the user's cache stays
 	@rm -rf .venv build dist *.egg-info runs
