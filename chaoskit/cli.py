@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 EXIT_HELP = """Exit codes: 0 all held, 1 an expectation failed, 2 wrong usage or experiment, 3 inconclusive,
 4 stopped by a safety limit, 5 healing incomplete, 130 interrupted and healed."""
-CLUSTER_COMMANDS = ("up", "down", "status", "kubeconfig", "logs", "shell")
 
 
 class Lazy(click.Group):
@@ -97,12 +96,14 @@ def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> N
     from chaoskit.report.terminal import LiveView, print_verdict
     from chaoskit.session import INTERRUPTED, Session
 
-    experiments = _load_all(files)
+    experiments, problems = _load_all(files)
+    if problems:
+        raise ExperimentError(problems)
     if out is not None and len(experiments) > 1:
         raise UsageError("--out names the folder of one run", why=f"these are {len(experiments)}", fix="leave it out")
     codes = []
     with Session(_options(given, out), _say) as session:
-        for experiment in experiments:
+        for _, experiment in experiments:
             if given["context"] and not yes:
                 _confirm(session.preview(experiment))
             with LiveView() as view:
@@ -120,18 +121,17 @@ def worst_code(codes: Sequence[int]) -> int:
     return max(codes, key=(0, 3, 1, 2, 4, 130, 5).index, default=0)
 
 
-def _load_all(files: Sequence[Path]) -> list[Experiment]:
-    """The experiments, each with a locustfile that imports: what is wrong is told before a cluster is started."""
-    found: list[Experiment] = []
+def _load_all(files: Sequence[Path]) -> tuple[list[tuple[Path, Experiment]], list[str]]:
+    """The experiments, each with a locustfile that imports, and what is wrong with the others: it is told before a
+    cluster is started."""
+    found: list[tuple[Path, Experiment]] = []
     problems: list[str] = []
     for file in _expanded(files):
         try:
-            found.append(_load(file))
+            found.append((file, _load(file)))
         except ExperimentError as error:
             problems += error.problems
-    if problems:
-        raise ExperimentError(problems)
-    return found
+    return found, problems
 
 
 def _load(file: Path) -> Experiment:
@@ -141,8 +141,8 @@ def _load(file: Path) -> Experiment:
 
     experiment = spec.load(file)
     try:
-        if experiment.locustfile and experiment.locustfile != spec.SHOPPER_FILE:
-            check_locustfile(experiment.locustfile)
+        if own := experiment.own_locustfile:
+            check_locustfile(own)
     except UsageError as error:
         raise ExperimentError([f"{file}: {error}"]) from error
     return experiment
@@ -172,12 +172,9 @@ def _confirm(preview: Preview) -> None:
 @FILES
 def validate(files: tuple[Path, ...]) -> None:
     """Check experiment files, and import their Locust files, without a cluster."""
-    problems = list[str]()
-    for file in _expanded(files):
-        try:
-            _say(f"{file}: {_load(file).name}")
-        except ExperimentError as error:
-            problems += error.problems
+    found, problems = _load_all(files)
+    for file, experiment in found:
+        _say(f"{file}: {experiment.name}")
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(2 if problems else 0)

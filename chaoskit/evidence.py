@@ -205,12 +205,13 @@ def recovery_chains(record: Record, step: StepRecord) -> tuple[Chain, ...]:
     victims = [(act, histories.get(pod_uid)) for pod_uid, act in acts.items()]
     lost = [(act, h) for act, h in victims if h is not None and (h.gone is not None or h.terminating is not None)]
     taken = {uid(h.pod) for _, h in lost}
+    answered = _first_answers(record) if lost else {}
     chains = []
     for act, victim in sorted(lost, key=lambda pair: pair[0].ordered):
         heir = _replacement(histories, victim, act, taken)
         if heir is not None:
             taken.add(uid(heir.pod))
-        chains.append(_chain(record, act, victim, heir))
+        chains.append(_chain(act, victim, heir, answered))
     return tuple(chains)
 
 
@@ -268,7 +269,7 @@ def _replacement(histories: Mapping[str, _History], victim: _History, act: Act, 
     return min(heirs, key=lambda h: (h.ready is None and h.gone is not None, h.seen), default=None)
 
 
-def _chain(record: Record, act: Act, victim: _History, heir: _History | None) -> Chain:
+def _chain(act: Act, victim: _History, heir: _History | None, answered: Mapping[str, float]) -> Chain:
     accepted, doubt = _acceptance(act, victim)
     left = next((at for at, there in victim.served if not there and at >= act.ordered), None)
     entered = next((at for at, there in heir.served if there), None) if heir else None
@@ -281,7 +282,7 @@ def _chain(record: Record, act: Act, victim: _History, heir: _History | None) ->
         "replacement started": heir.started if heir else None,
         "replacement ready": heir.ready if heir else None,
         "replacement in endpoints": entered,
-        "replacement answered": _first_answer(record, name(heir.pod)) if heir else None,
+        "replacement answered": answered.get(name(heir.pod)) if heir else None,
     }
     return Chain(
         victim=name(victim.pod),
@@ -300,9 +301,14 @@ def _acceptance(act: Act, victim: _History | None = None) -> tuple[float, float]
     return first, first - act.ordered
 
 
-def _first_answer(record: Record, pod: str) -> float | None:
-    answered = (s.end for s in (*record.pulse, *record.locust) if s.ok and s.answerer.split("|")[0] == pod)
-    return min(answered, default=None)
+def _first_answers(record: Record) -> dict[str, float]:
+    """When each pod first answered well, by its name."""
+    found: dict[str, float] = {}
+    for sample in (*record.pulse, *record.locust):
+        if sample.ok:
+            pod = sample.answerer.split("|", 1)[0]
+            found[pod] = min(sample.end, found.get(pod, sample.end))
+    return found
 
 
 # ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────────────

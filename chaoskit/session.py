@@ -23,7 +23,7 @@ from chaoskit import judge as judging
 from chaoskit import plan as planning
 from chaoskit.adapters import manifests
 from chaoskit.adapters.clock import SystemClock
-from chaoskit.adapters.locust import LocustLoad, check_locustfile
+from chaoskit.adapters.locust import LocustLoad
 from chaoskit.contracts import Healed, Intent, Record
 from chaoskit.engine import Engine, Live, Ports
 from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError, UsageError
@@ -33,7 +33,7 @@ from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Load, Metrics, Signalled
 from chaoskit.report import html, junit, markdown
 from chaoskit.result import Result
-from chaoskit.spec import REFAPP, SHOPPER_FILE, Experiment
+from chaoskit.spec import REFAPP, Experiment
 
 if TYPE_CHECKING:
     from chaoskit.adapters.kube import KubeCluster
@@ -171,8 +171,6 @@ class Session:
         """Runs, judges and reports. The run's folder is there from the first moment on."""
         clock = SystemClock()
         plan = self.plan(experiment)
-        if experiment.locustfile and experiment.locustfile != SHOPPER_FILE:
-            check_locustfile(experiment.locustfile)
         cluster = self.connect(clock)
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)

@@ -127,7 +127,14 @@ class Experiment:
         """The Locust file; None where only the pulse is sent."""
         if self.load is None or self.load.locustfile == NO_LOCUST:
             return None
-        return SHOPPER_FILE if self.load.locustfile == SHOPPER else self.folder / self.load.locustfile
+        return self.own_locustfile or SHOPPER_FILE
+
+    @property
+    def own_locustfile(self) -> Path | None:
+        """The Locust file, if it is the user's own: it may not import."""
+        if self.load is None or self.load.locustfile in (SHOPPER, NO_LOCUST):
+            return None
+        return self.folder / self.load.locustfile
 
 
 # ── the file's model, made from the registries ───────────────────────────────────────────────────────────────────────

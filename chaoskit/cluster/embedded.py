@@ -54,10 +54,6 @@ class EmbeddedCluster:
         """A kubeconfig for what runs in the cluster's network."""
         return Folder(self.state).kubeconfig_inside
 
-    @property
-    def prometheus_inside(self) -> str:
-        return f"http://{self.gateway}:{network.PROMETHEUS_PORT}"
-
     def inside(self, argv: Sequence[str]) -> list[str]:
         """The command that runs `argv` in the cluster's network, and otherwise on the host."""
         return ["nsenter", f"--net=/proc/{self.pid}/ns/net", "--", *argv]

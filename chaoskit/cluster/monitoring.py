@@ -15,7 +15,6 @@ from chaoskit.cluster.state import Folder
 
 RETENTION = "6h"
 SCRAPE_INTERVAL = "1s"
-KUBELET_PORT = 10250
 
 PROCESS = "process_(cpu_seconds_total|resident_memory_bytes|start_time_seconds)|go_goroutines"
 KEPT = {

@@ -21,7 +21,7 @@ from typing import Any
 
 # <sys/mount.h>
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC = 1, 2, 4, 8, 32, 4096, 16384
-MS_PRIVATE, MS_SHARED = 1 << 18, 1 << 20
+MS_SHARED = 1 << 20
 MNT_DETACH = 2
 
 HOST_FOLDERS = ("usr", "etc", "bin", "sbin", "lib", "lib32", "lib64")
