@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ _SILENT_S = 2.0
 
 def check_locustfile(path: Path) -> tuple[str, ...]:
     """The names of a locustfile's users; UsageError, with the line and the cause, if it does not import."""
+    _look_for(path)
     with tempfile.TemporaryDirectory(prefix="chaoskit-") as folder:
         config = Path(folder) / "check.json"
         config.write_text(json.dumps({"locustfile": str(path), "check_only": True}), encoding="utf-8")
@@ -55,6 +57,16 @@ def check_locustfile(path: Path) -> tuple[str, ...]:
     raise _refusal(said, str(path), done.stderr)
 
 
+def _look_for(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(
+            "the locustfile is a folder" if path.is_dir() else "there is no such locustfile",
+            where=str(path),
+            why="load.locustfile is relative to the experiment's own file",
+            fix="correct load.locustfile, or write locustfile: shopper",
+        )
+
+
 def _command(module: str, config: Path) -> list[str]:
     return [sys.executable, "-P", "-m", f"chaoskit.load.{module}", str(config)]
 
@@ -69,12 +81,13 @@ def _last_object(text: str) -> dict[str, Any]:
 
 
 def _refusal(said: Mapping[str, Any], where: str, log: str) -> UsageError:
+    """`where` is the locustfile."""
     error = said.get("error") or {}
     return UsageError(
-        str(error.get("what") or "the load did not start"),
+        str(error.get("what") or "the locustfile could not be looked at: the process that loads it ended"),
         where=str(error.get("where") or where),
-        why=str(error.get("why") or _tail(log)),
-        fix="python -m locust --headless --list -f FILE shows whether Locust itself can load it" if error else "",
+        why=str(error.get("why", "") if error else _tail(log)),
+        fix=f"{shlex.join([sys.executable, '-m', 'locust', '--headless', '--list', '-f', where])} loads it by itself",
     )
 
 
@@ -186,13 +199,15 @@ class LocustLoad:
         self._origin_ns, self._post = origin_ns, post
         plan = replace(plan, folder=plan.folder.resolve())  # A locustfile may change the working directory.
         plan.folder.mkdir(parents=True, exist_ok=True)
+        if plan.locustfile is not None:
+            _look_for(plan.locustfile)
         env = {**os.environ, **(plan.environment or {})}
         if plan.locustfile is not None:
             self._launch("locust", "agent", plan.folder, _agent_config(plan, origin_ns), env)
         self._launch("pulse", "pulse", plan.folder, _pulse_config(plan, origin_ns), env)
         deadline = time.monotonic() + _START_WITHIN_S
         for process in self._processes.values():
-            self._settle(process, deadline)
+            self._settle(process, deadline, str(plan.locustfile or ""))
 
     def _launch(self, who: str, module: str, folder: Path, config: Mapping[str, Any], env: Mapping[str, str]) -> None:
         file = folder / f"{who}.json"
@@ -205,14 +220,14 @@ class LocustLoad:
             raise PortError(f"{who} could not be started", where=argv[0], why=str(error)) from error
         self._readers.append(SampleReader(folder / who))
 
-    def _settle(self, process: _Process, deadline: float) -> None:
+    def _settle(self, process: _Process, deadline: float, locustfile: str) -> None:
         settled = process.settled.wait(max(0.0, deadline - time.monotonic()))
         if settled and not process.ended:
             return
         refused, log = process.refused, process.log()
         self.stop()
         if refused and process.who == "locust":
-            raise _refusal({"error": refused}, "", log)
+            raise _refusal({"error": refused}, locustfile, log)
         why = f"{refused['where']}: {refused['why']}" if refused else _tail(log)
         late = f"{process.who} did not start within {_START_WITHIN_S:.0f} s"
         what = str(refused.get("what") or (f"{process.who} ended before it had begun" if settled else late))

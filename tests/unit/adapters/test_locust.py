@@ -169,6 +169,7 @@ def test_a_locustfile_that_does_not_import_is_named_by_line(run, tmp_path):
     with pytest.raises(UsageError) as caught:
         run.start(source="import locust\nlocust.User.nothing\n")
     assert caught.value.where == f"{tmp_path / 'locustfile.py'}:2"
+    assert f"--list -f {tmp_path / 'locustfile.py'}" in caught.value.fix
     assert "AttributeError" in caught.value.why
 
 
@@ -211,6 +212,12 @@ def test_checking_a_locustfile_says_what_is_wrong_and_where(tmp_path):
     assert "no_such_module" in caught.value.why
 
 
-def test_checking_a_locustfile_that_is_not_there(tmp_path):
-    with pytest.raises(UsageError, match="no such locustfile"):
-        check_locustfile(tmp_path / "none.py")
+@pytest.mark.parametrize(("name", "what"), [("none.py", "there is no such locustfile"), (".", "is a folder")])
+def test_a_locustfile_that_is_not_there_says_where_it_was_looked_for_and_what_to_do(tmp_path, name, what):
+    with pytest.raises(UsageError, match=what) as caught:
+        check_locustfile(tmp_path / name)
+    told = str(caught.value)
+    assert told.startswith(f"{tmp_path / name}: ")
+    assert "relative to the experiment's own file" in told
+    assert "next: correct load.locustfile" in told
+    assert "no message" not in told
