@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
+from chaoskit import plan
 from chaoskit.actions import ACTIONS
 from chaoskit.contracts import Healed, Intent
 from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError
 from chaoskit.journal import Entry
-from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Raw, Target
+from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Raw, Right, Target
 from chaoskit.objects import annotation, labels, name, uid
+from chaoskit.plan import Plan
 from chaoskit.ports import Cluster
 
 NAMESPACE = "namespace"
@@ -29,6 +31,18 @@ SLOWEST_LOOK_S = 2.0
 PATIENCE_S = 60.0
 """How long, over all that is to be healed, an API that does not answer is asked again."""
 Sleep = Callable[[float], None]
+
+
+def rights(planned: Plan) -> tuple[Right, ...]:
+    """All that a run and its healing need to be allowed. What an action's healing takes is among the action's own."""
+    own = _namespace_rights(planned.namespace) if planned.fresh else ()
+    return tuple(dict.fromkeys((*plan.rights(planned), *own)))
+
+
+def _namespace_rights(namespace: str) -> tuple[Right, ...]:
+    """What `found_in`, `remove_namespace` and `_end_pods` call for."""
+    space = (Right(verb, "", "namespaces") for verb in ("get", "list", "delete"))
+    return (*space, *(Right(verb, "", "pods", namespace) for verb in ("list", "delete")))
 
 
 def as_data(intent: Intent) -> dict[str, Any]:

@@ -134,14 +134,18 @@ def _nobody(action: Action, candidates: Sequence[Target], objects: Objects, with
 
 
 def rights(plan: Plan) -> tuple[Right, ...]:
-    """All that the run needs to be allowed."""
+    """All that the run itself needs to be allowed; `heal.rights` adds what its healing needs."""
     found = list[Right]()
     for kind in WATCHED:
         where = "" if kind == "node" else plan.namespace
         found += [Right(verb, GROUPS.get(kind, ""), plural(kind), where) for verb in ("get", "list", "watch")]
     if plan.fresh:
-        found += [Right(verb, "", "namespaces") for verb in ("get", "create", "delete")]
-        found += [Right("patch", *_group_and_plural(m), plan.namespace) for m in plan.manifests]
+        found += [Right(verb, "", "namespaces") for verb in ("get", "create")]
+        # The server asks for both: a server-side apply is a patch, and creates what is not there.
+        applied = dict.fromkeys(_group_and_plural(m) for m in plan.manifests)
+        found += [Right(verb, *kind, plan.namespace) for kind in applied for verb in ("create", "patch")]
+    else:
+        found.append(Right("get", "", "namespaces", plan.namespace))
     found.append(Right("get", "", "pods", plan.namespace, "log"))
     for step in plan.experiment.steps:
         found += step.action.rights(plan.namespace)

@@ -322,7 +322,7 @@ def preview(plan: Plan, cluster: Cluster, metrics: Metrics) -> Preview:
     return Preview(
         plan=plan,
         steps=tuple(_planned(plan, i, objects) for i in range(len(plan.experiment.steps))),
-        rights={right: cluster.allowed(right) for right in planning.rights(plan)},
+        rights={right: cluster.allowed(right) for right in healing.rights(plan)},
         answers={name: metrics.instant(query, time.time()) for name, query in queries.items()},
     )
 

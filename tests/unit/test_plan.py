@@ -210,7 +210,8 @@ def test_rights_are_those_of_the_experiment_and_no_more():
     assert len(set(found)) == len(found)
     assert not [r for r in found if r.resource == "nodes" and r.verb not in ("get", "list", "watch")]
     there = plan.rights(plan.Plan(spec.loads(TEXT), "r", NS, 1))
-    assert not [r for r in there if r.resource == "namespaces" or r.verb == "patch"]
+    assert [r for r in there if r.resource == "namespaces"] == [Right("get", "", "namespaces", NS)]
+    assert not [r for r in there if r.verb == "patch"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""The rights that `chaoskit plan` tells: with them, and with no others, a run and its healing do all that they do."""
+
+from __future__ import annotations
+
+import pytest
+from stories import EXPERIMENT, heal_later, play, story
+
+from chaoskit import heal
+from chaoskit.adapters.kinds import KNOWN
+from chaoskit.model import Right
+
+VERBS = ("get", "list", "create", "patch", "delete")
+ACTIONS = {
+    "kill_pod": "kill_pod: {of: deployment/front, mode: now}",
+    "evict": "kill_pod: {of: deployment/front, mode: evict}",
+    "kill_container": "kill_container: {of: deployment/front}",
+    "cordon_node": "cordon_node: {of: deployment/front}",
+    "drain_node": "drain_node: {of: deployment/front, within: 5s}",
+}
+
+
+def everything():
+    """All that anybody could be allowed to do with what the double knows."""
+    for resource in KNOWN.values():
+        yield from (Right(verb, resource.group, resource.plural) for verb in VERBS)
+    yield Right("get", "", "pods", "", "log")
+    yield Right("get", "", "pods", "", "exec")
+    yield from (Right("create", "", "pods", "", part) for part in ("eviction", "exec"))
+
+
+def with_no_more_than_planned(told):
+    """Takes all other rights away. One in a namespace is given in all: the double knows no other way."""
+    given = {(r.verb, r.group, r.resource, r.subresource) for r in heal.rights(told.plan)}
+    for right in everything():
+        if (right.verb, right.group, right.resource, right.subresource) not in given:
+            told.world.cluster.deny(right)
+    return told
+
+
+def text(action):
+    whole = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", ACTIONS[action])
+    return whole.split("expect:")[0] + "expect: [metric: ready >= 1]\n"
+
+
+def acts(told):
+    return [(a.verb, a.kind, a.name) for a in told.world.cluster.acts]
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_a_run_does_with_the_planned_rights_what_it_does_with_all(tmp_path, action):
+    free = play(story(tmp_path / "free", text(action)))
+    bound = play(with_no_more_than_planned(story(tmp_path / "bound", text(action))))
+    assert bound.ending.error is None
+    assert bound.ending.unhealed == ()
+    assert acts(bound) == acts(free)
+    assert ("delete", "pod") in {(verb, kind) for verb, kind, _ in acts(bound)}
+
+
+def test_healing_by_the_cluster_alone_gets_by_with_them_too(tmp_path):
+    def away(world):
+        world.clock.after(15, lambda: world.cluster.away(999))
+
+    told = story(tmp_path, text("cordon_node").replace("watch: 4s", "watch: 60s"), told=away)
+    play(with_no_more_than_planned(told))
+    assert told.residue()
+    told.world.clock.advance(1000)
+    assert all(healed.done for _, healed in heal_later(told, from_journal=False))
+    assert told.residue() == []
