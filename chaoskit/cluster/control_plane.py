@@ -21,7 +21,7 @@ PROMETHEUS_USER = "chaoskit:prometheus"
 STATE_METRICS_USER = "chaoskit:state-metrics"
 KUBELET_CLIENT_USER = "chaoskit:api-server"
 # How far a heap grows before it is collected: freely during the start, little afterwards (`servers/settle`).
-MEMORY = {"GOGC": "200", "SETTLE_AFTER": "12s", "SETTLE_GOGC": "25"}
+MEMORY = {"GOGC": "800", "SETTLE_AFTER": "12s", "SETTLE_GOGC": "25"}
 # Histograms of the API server's inner life, which nobody asks for here: three quarters of the 3 MB that it would write
 # at every scrape, once a second.
 UNUSED_METRICS = (
@@ -110,7 +110,8 @@ def etcd(programs: Path, folder: Folder) -> Server:
     return Server("etcd", argv, MEMORY)
 
 
-def api_server(programs: Path, folder: Folder, profile: Profile) -> Server:
+def api_server(programs: Path, folder: Folder, profile: Profile, *, store_prepared: bool) -> Server:
+    """`store_prepared`: the store holds what an API server writes into a new one, a second after its start."""
     keys = folder.keys
     argv = (
         f"{programs}/kube-apiserver",
@@ -143,6 +144,7 @@ def api_server(programs: Path, folder: Folder, profile: Profile) -> Server:
         f"--default-unreachable-toleration-seconds={profile.unreachable_toleration}",
         f"--disabled-metrics={','.join(UNUSED_METRICS)}",
         "--profiling=false",
+        f"--store-prepared={str(store_prepared).lower()}",
     )
     return Server("kube-apiserver", argv, MEMORY)
 

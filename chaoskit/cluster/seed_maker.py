@@ -60,7 +60,7 @@ class Maker:
     async def run(self) -> None:
         await network.apply(self._processes, network.control_side(self._request.nodes))
         etcd = self._start(control_plane.etcd(self._programs, self._folder))
-        api = self._start(control_plane.api_server(self._programs, self._folder, self._profile))
+        api = self._start(control_plane.api_server(self._programs, self._folder, self._profile, store_prepared=False))
         await self._until(lambda: self._api.get("/readyz")["text"] == "ok")
         await asyncio.to_thread(self._create_nodes)
         manager = self._start(control_plane.controller_manager(self._programs, self._folder, self._profile))

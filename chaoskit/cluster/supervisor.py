@@ -123,7 +123,7 @@ class Supervisor:
         await images.copy_sparse(self._processes, Path(self._orders.seed), folder.etcd)
         self._reports.phase("network and keys")
         self._need(control_plane.etcd(programs, folder))
-        self._need(control_plane.api_server(programs, folder, self._profile))
+        self._need(control_plane.api_server(programs, folder, self._profile, store_prepared=True))
         powered = [self._spawn(node.power_on()) for node in self._nodes.values()]
         await self._open_ports()
         await patiently(self._personalise, pause_s=0.03)

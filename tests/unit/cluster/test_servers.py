@@ -41,7 +41,7 @@ def test_the_accelerated_profile_is_faster_in_every_respect() -> None:
 
 def test_the_profile_reaches_the_servers(folder: Folder) -> None:
     programs = Path("/programs")
-    api = control_plane.api_server(programs, folder, ACCELERATED).argv
+    api = control_plane.api_server(programs, folder, ACCELERATED, store_prepared=True).argv
     manager = control_plane.controller_manager(programs, folder, ACCELERATED).argv
     assert "--default-unreachable-toleration-seconds=10" in api
     assert "--node-monitor-grace-period=16s" in manager
