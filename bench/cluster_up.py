@@ -4,8 +4,9 @@
 
 Each start is a command of its own, timed from before its process is there. The app's manifests are applied as soon as
 the API server answers, so that the app starts beside the platform's own pods. "App answers" is a request through the
-load balancer to `front`, which asks `back` by DNS, which asks `store`: it needs three nodes' networks, DNS from a pod
-and a volume. Writes docs/bench/cluster_up.md.
+load balancer to `front`, which asks `back` by its DNS name: it needs the nodes' networks and DNS from a pod. A request
+is given up after a quarter of a second, for one that came before the way was open is never answered.
+Writes docs/bench/cluster_up.md.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ NAMESPACE = "shop"
 # The first address of the load balancer's range: the only LoadBalancer Service of a fresh cluster gets it.
 FRONT = "10.89.100.1"
 APP_DEADLINE_S = 60.0
+ANSWER_S = 0.25
 SETTLED_S = 30.0
 LIMIT_S, MEMORY_LIMIT_MB = 9.0, 850
 
@@ -104,7 +106,7 @@ def await_answer() -> None:
 
 
 def answers(port: int) -> bool:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_S)
     try:
         connection.request("GET", "/items")
         return connection.getresponse().status == 200
