@@ -87,8 +87,8 @@ NOTES = {
         pods stay where the scheduler put them.
 
         Only pods of the experiment's namespace are evicted; those of DaemonSets, and finished ones, stay. An eviction
-        that a disruption budget refuses is tried again every 0.25 s. The step's notes tell when the node was empty, or
-        what was still on it after `within`.""",
+        that a disruption budget refuses is tried again every 0.25 s. The step's notes tell when the node was empty. One
+        that still carries pods after `within` was not drained: the step did not land, and the run is inconclusive.""",
     ),
     "recovery": Note(
         ("{of: lose a pod, within: 12s}",),

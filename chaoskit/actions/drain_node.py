@@ -9,7 +9,7 @@ from pydantic import Field
 
 from chaoskit.actions.cordon_node import CordonNode, cordon
 from chaoskit.contracts import Seconds, Stage
-from chaoskit.errors import BudgetError
+from chaoskit.errors import BudgetError, PortError
 from chaoskit.model import Raw, Right, Target
 from chaoskit.objects import Objects, controller, name, namespace, node_of, terminating, uid
 
@@ -38,7 +38,7 @@ class DrainNode(CordonNode):
         while left := evictable(stage.objects, node.name, stage.namespace):
             remaining = deadline - stage.now()
             if remaining <= 0:
-                stage.note(f"{node} still carries {', '.join(map(name, left))} after {self.within:.0f} s")
+                self._give_up(stage, node, left)
                 return
             refused = self._evict(stage, [p for p in left if not terminating(p)])
             before = {uid(p) for p in left}
@@ -48,6 +48,16 @@ class DrainNode(CordonNode):
                 f"{len(left)} pods to leave {node.name}",
             )
         stage.note(f"{node} was empty {stage.now():.3f} s after the run's origin")
+
+    def _give_up(self, stage: Stage, node: Target, left: Sequence[Raw]) -> None:
+        """Tells what is left, as an act that failed: a drain that did not empty its node has not landed."""
+        still = f"{node} still carries {', '.join(map(name, left))} after {self.within:.0f} s"
+        stage.note(still)
+
+        def fail() -> None:
+            raise PortError(still)
+
+        stage.act(f"empty {node}", node, fail)
 
     def _evict(self, stage: Stage, pods: Sequence[Raw]) -> int:
         """Asks for each pod's eviction; how many a budget refused."""

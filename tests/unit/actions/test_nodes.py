@@ -8,7 +8,7 @@ from stories import EXPERIMENT, NAMESPACE, SHOP, play, story
 from chaoskit.actions.cordon_node import CordonNode
 from chaoskit.actions.drain_node import DrainNode, evictable
 from chaoskit.adapters.fake import NEVER, Behaviour, Fault, manifests
-from chaoskit.model import Right, Target
+from chaoskit.model import Right, Target, Verdict
 from chaoskit.objects import Objects, name, node_of
 
 STEP = "kill_pod: {of: deployment/front, mode: now}"
@@ -63,6 +63,17 @@ def test_a_drain_that_a_budget_blocks_gives_up_at_its_deadline_and_uncordons(tmp
     assert run.hit() == []
     assert "after 3 s" in run.entries("note")[0].data["text"]
     assert run.residue() == []
+    assert run.judged().exit_code == 3
+
+
+def test_a_drain_that_did_not_empty_its_node_has_not_landed(tmp_path):
+    """Whatever followed then followed from something else: it must not pass."""
+    step = "drain_node: {of: deployment/front, within: 2s}"
+    text = EXPERIMENT.replace(STEP, step).replace("  - recovery: {of: lose a pod, within: 5s}\n", "")
+    run = play(story(tmp_path, text, shop=(*SHOP, manifests.budget("front", minAvailable=3))))
+    (landed,) = [f for f in run.judged().findings if "landed" in f.name]
+    assert landed.verdict is Verdict.INCONCLUSIVE
+    assert "still carries front-" in landed.reason
     assert run.judged().exit_code == 3
 
 
