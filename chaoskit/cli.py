@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from chaoskit.session import Options, Preview, Run
     from chaoskit.spec import Experiment
 
+EXIT_INTERRUPTED = 130
 EXIT_HELP = """Exit codes: 0 all held, 1 an expectation failed, 2 wrong usage or experiment, 3 inconclusive,
 4 stopped by a safety limit, 5 healing incomplete, 130 interrupted and healed."""
 
@@ -94,7 +95,7 @@ FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_ty
 def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Run experiments: deploy, load, break, watch, heal, judge, report."""
     from chaoskit.report.terminal import LiveView, print_verdict
-    from chaoskit.session import INTERRUPTED, Session
+    from chaoskit.session import Session
 
     experiments, problems = _load_all(files)
     if problems:
@@ -111,7 +112,8 @@ def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> N
             print_verdict(done.result, done.record)
             _say(f"report: {done.report}")
             codes.append(done.result.exit_code)
-            if done.result.how == INTERRUPTED:
+            if done.interrupted:
+                codes.append(EXIT_INTERRUPTED)
                 break
     sys.exit(worst_code(codes))
 
@@ -259,6 +261,6 @@ def main() -> None:
         sys.exit(2)
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
-        sys.exit(130)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         sys.exit(0)

@@ -30,7 +30,7 @@ from chaoskit.errors import (
     UnreachableError,
 )
 from chaoskit.journal import Journal
-from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Target, WatchEvent
+from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
 from chaoskit.objects import WATCHED, Objects, labels, name, namespace, ready, restarts
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
@@ -97,6 +97,24 @@ class Stopped(Exception):
     """A condition of safety.stop_if holds."""
 
 
+def namespace_taken(named: str) -> ClusterError:
+    return ClusterError(
+        f"namespace {named} is there already",
+        why="chaoskit deploys only into a namespace that it made itself",
+        fix=f"choose another with --namespace, or kubectl delete namespace {named}",
+    )
+
+
+def check_metrics(metrics: Metrics, at_unix: float) -> None:
+    answer = metrics.instant("vector(1)", at_unix)
+    if answer.error:
+        raise ClusterError(
+            "Prometheus does not answer",
+            why=answer.error,
+            fix="check the address given with --prometheus, or leave the metrics out of the experiment",
+        )
+
+
 class Engine:
     """Runs one plan once."""
 
@@ -159,7 +177,8 @@ class Engine:
         # First without the cluster's answer: a run against a cluster that is away can be judged too.
         self._write_start(UNKNOWN, interval)
         self._write_start(self._cluster.info(), interval)
-        self._check_metrics()
+        if self._plan.queries:
+            check_metrics(self._ports.metrics, self._clock.unix(self._clock.now()))
         if self._plan.fresh:
             self._create_namespace()
         self._watch()
@@ -298,17 +317,6 @@ class Engine:
 
     # ── deploying ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _check_metrics(self) -> None:
-        if not self._plan.queries:
-            return
-        answer = self._ports.metrics.instant("vector(1)", self._clock.unix(self._clock.now()))
-        if answer.error:
-            raise ClusterError(
-                "Prometheus does not answer",
-                why=answer.error,
-                fix="check the address given with --prometheus, or leave the metrics out of the experiment",
-            )
-
     def _create_namespace(self) -> None:
         """Intent first, but the UID is known only afterwards: healing knows the namespace by the run's label."""
         named, marks = self._plan.namespace, plan.run_labels(self._plan.run)
@@ -324,11 +332,7 @@ class Engine:
                 self._write("outcome", n=intent.n, step="", outcome="done")
                 return
             self._write("healed", n=intent.n, done=True, how="it was there before")
-            raise ClusterError(
-                f"namespace {named} is there already",
-                why="chaoskit deploys only into a namespace that it made itself",
-                fix=f"choose another with --namespace, or kubectl delete namespace {named}",
-            ) from error
+            raise namespace_taken(named) from error
         self._write("outcome", n=intent.n, step="", outcome="done")
 
     def _is_ours(self, namespace_: str) -> bool:
@@ -458,7 +462,8 @@ class Engine:
                 reason=reason,
             )
             if not holds:
-                broken.append(f"{condition.text} ({reason or f'{value:.4g}'})")
+                shown = "no data" if value is None else conditions.shown(condition.text, value)
+                broken.append(f"{condition.text} ({reason or shown})")
         return ", ".join(broken)
 
     def _value(self, condition: Condition, now: float, window_s: float) -> tuple[float | None, str]:
@@ -521,14 +526,23 @@ class Engine:
         return tuple(left)
 
     def _keep_logs(self) -> None:
-        """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had."""
-        for pod in self._objects.all("pod")[:MOST_LOGS]:
-            for before in (False, True) if restarts(pod) else (False,):
-                with contextlib.suppress(PortError, OSError):
-                    text = self._cluster.logs(name(pod), namespace(pod), previous=before)
-                    path = self._folder / "logs" / f"{name(pod)}{'.before' if before else ''}.log"
-                    path.parent.mkdir(exist_ok=True)
-                    path.write_text(text, encoding="utf-8")
+        """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had. An
+        API that does not answer is not asked for each of them: healing waits behind this."""
+        with contextlib.suppress(UnreachableError):
+            for pod in self._objects.all("pod")[:MOST_LOGS]:
+                for before in (False, True) if restarts(pod) else (False,):
+                    self._keep_log(pod, before)
+
+    def _keep_log(self, pod: Raw, before: bool) -> None:
+        try:
+            text = self._cluster.logs(name(pod), namespace(pod), previous=before)
+            path = self._folder / "logs" / f"{name(pod)}{'.before' if before else ''}.log"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        except UnreachableError:
+            raise
+        except (PortError, OSError):
+            return
 
     def _sleep(self, seconds: float) -> None:
         self.wait_until(lambda: False, seconds, "healing")

@@ -111,12 +111,11 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _run(config: pytest.Config, experiment: Experiment) -> Run:
     """Ctrl-C is heard by the run, which heals, and then ends the whole session as it does in any test."""
     from chaoskit.adapters.locust import check_locustfile
-    from chaoskit.session import INTERRUPTED
 
     if own := experiment.own_locustfile:
         check_locustfile(own)
     done = config.stash[_KEY].session().run(experiment, lambda _live: None)
-    if done.result.how == INTERRUPTED:
+    if done.interrupted:
         raise KeyboardInterrupt(done.result.error)
     return done
 

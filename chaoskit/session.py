@@ -12,7 +12,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
@@ -25,7 +25,7 @@ from chaoskit.adapters import manifests
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.locust import LocustLoad
 from chaoskit.contracts import Healed, Intent, Record
-from chaoskit.engine import Engine, Live, Ports
+from chaoskit.engine import Engine, Live, Ports, check_metrics, namespace_taken
 from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError, UsageError
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, Objects, labels
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from chaoskit.cluster.embedded import EmbeddedCluster
 
 METRICS_PORT = 9464
-INTERRUPTED = "interrupted"
-"""How a run ended that a signal stopped."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 Show = Callable[[Live], None]
@@ -71,6 +69,9 @@ class Run:
     result: Result
     record: Record
     experiment: Experiment
+    interrupted: bool = False
+    """A signal came. One that comes once the run is healing or over changes nothing in its result, but its user wants
+    to stop all the same."""
 
     @property
     def report(self) -> Path:
@@ -175,12 +176,14 @@ class Session:
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)
             ports = Ports(cluster, self.load(), self.metrics(), clock)
+            check_usable(cluster, ports.metrics, plan)
             folder = _make_folder(self.options.out or self.options.runs / plan.run)
-            with listening(clock):
+            with listening(clock) as heard:
                 Engine(ports, plan, folder, show).run()
+                done = judge(folder)
         finally:
             cluster.close()
-        return judge(folder)
+        return replace(done, interrupted=bool(heard))
 
     def preview(self, experiment: Experiment) -> Preview:
         """What a run would do, without touching anything."""
@@ -263,16 +266,35 @@ def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:
         )
 
 
+def check_usable(cluster: Cluster, metrics: Metrics, plan: Plan) -> None:
+    """What the run would stumble over at once is told before it has a folder, and before anything is made."""
+    if plan.fresh and _is_there(cluster, plan.namespace):
+        raise namespace_taken(plan.namespace)
+    if plan.experiment.metrics or any(check.metrics() for check in plan.experiment.expect):
+        check_metrics(metrics, time.time())
+
+
+def _is_there(cluster: Cluster, namespace: str) -> bool:
+    try:
+        cluster.get("namespace", namespace)
+    except (NotFoundError, ForbiddenError):
+        return False
+    return True
+
+
 @contextlib.contextmanager
-def listening(clock: Clock) -> Iterator[None]:
-    """Signals become happenings: the engine stops at its next breath, and heals. A second one changes nothing."""
+def listening(clock: Clock) -> Iterator[list[str]]:
+    """Signals become happenings: the engine stops at its next breath, and heals. A second one changes nothing. Yields
+    the names of those that came."""
+    heard = list[str]()
 
     def hear(number: int, _frame: FrameType | None) -> None:
-        clock.post(Signalled(signal.Signals(number).name))
+        heard.append(signal.Signals(number).name)
+        clock.post(Signalled(heard[-1]))
 
     before = {number: signal.signal(number, hear) for number in SIGNALS}
     try:
-        yield
+        yield heard
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

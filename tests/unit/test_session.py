@@ -1,0 +1,58 @@
+"""What a run is refused for before it has a folder, and how signals reach it. Runs themselves are in tests/cluster."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+from stories import EXPERIMENT, NAMESPACE, RUN, SHOP
+
+from chaoskit import spec
+from chaoskit.adapters.clock import SystemClock
+from chaoskit.adapters.fake import FakeWorld, manifests
+from chaoskit.errors import ClusterError
+from chaoskit.plan import Plan
+from chaoskit.ports import Signalled
+from chaoskit.session import check_usable, listening
+
+
+def planned(text: str = EXPERIMENT) -> Plan:
+    return Plan(spec.loads(text), RUN, NAMESPACE, 7, manifests=SHOP)
+
+
+def test_a_namespace_that_is_there_already_is_told_before_anything_is_made():
+    world = FakeWorld(3)
+    world.cluster.create(manifests.namespace(NAMESPACE))
+    before = len(world.cluster.acts)
+    with pytest.raises(ClusterError, match=f"namespace {NAMESPACE} is there already") as raised:
+        check_usable(world.cluster, world.metrics, planned())
+    assert raised.value.exit_code == 2
+    assert len(world.cluster.acts) == before
+
+
+def test_a_prometheus_that_does_not_answer_is_told_with_the_cause():
+    world = FakeWorld(3)
+    world.metrics.error = "Connection refused"
+    with pytest.raises(ClusterError, match="Prometheus does not answer") as raised:
+        check_usable(world.cluster, world.metrics, planned())
+    assert raised.value.exit_code == 2
+    assert raised.value.why == "Connection refused"
+
+
+def test_an_experiment_that_asks_nothing_needs_no_prometheus():
+    world = FakeWorld(3)
+    world.metrics.error = "Connection refused"
+    text = EXPERIMENT.replace('metrics: {ready: "ready_fronts"}\n', "").replace(", ready >= 3]", "]")
+    text = text.replace("  - metric: {holds: ready >= 3, of: lose a pod, when: at the end}\n", "")
+    check_usable(world.cluster, world.metrics, planned(text))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_reaches_the_run_and_its_user_is_known_to_want_out(number):
+    clock, before = SystemClock(), signal.getsignal(number)
+    with listening(clock) as heard:
+        os.kill(os.getpid(), number)
+        assert clock.wait(5.0) == Signalled(number.name)
+    assert heard == [number.name]
+    assert signal.getsignal(number) is before
