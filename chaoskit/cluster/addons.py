@@ -13,6 +13,7 @@ import yaml
 
 from chaoskit.cluster.api import Api, ApiError, Object
 from chaoskit.cluster.certificates import Authority
+from chaoskit.cluster.patience import allowed_s
 from chaoskit.errors import ClusterError
 
 FOLDER = Path(__file__).with_name("addons")
@@ -68,7 +69,7 @@ def _base64(data: bytes) -> str:
 
 def _create(api: Api, item: dict[str, Any]) -> None:
     path = COLLECTIONS[item["kind"]].format(item["metadata"].get("namespace", ""))
-    end = time.monotonic() + CREATE_DEADLINE_S
+    end = time.monotonic() + allowed_s(CREATE_DEADLINE_S)
     while True:
         try:
             api.request("POST", path, item)

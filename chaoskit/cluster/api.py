@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaoskit.cluster.patience import allowed_s
 from chaoskit.errors import ClusterError
 
 TIMEOUT_S = 10.0
@@ -61,7 +62,9 @@ class Api:
 
     def follow(self, path: str, version: str, timeout_s: int) -> Iterator[Object]:
         """The events of a watch from a resource version, until the server ends it."""
-        connection = http.client.HTTPSConnection(self._host, self._port, timeout=timeout_s + 10, context=self._tls)
+        connection = http.client.HTTPSConnection(
+            self._host, self._port, timeout=timeout_s + allowed_s(TIMEOUT_S), context=self._tls
+        )
         query = f"?watch=1&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds={timeout_s}"
         try:
             connection.request("GET", path + query)
@@ -78,7 +81,8 @@ class Api:
     def _connection(self) -> http.client.HTTPSConnection:
         kept: http.client.HTTPSConnection | None = getattr(self._kept, "connection", None)
         if kept is None:
-            kept = http.client.HTTPSConnection(self._host, self._port, timeout=TIMEOUT_S, context=self._tls)
+            patience_s = allowed_s(TIMEOUT_S)
+            kept = http.client.HTTPSConnection(self._host, self._port, timeout=patience_s, context=self._tls)
             self._kept.connection = kept
         return kept
 

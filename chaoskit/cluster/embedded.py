@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from chaoskit.cluster import network, preflight, seed, system, toolset
+from chaoskit.cluster import network, patience, preflight, seed, system, toolset
 from chaoskit.cluster.asking import call, listen
 from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.profile import ACCELERATED
@@ -166,6 +166,7 @@ def up(
 ) -> EmbeddedCluster:
     """Start a cluster and wait until it is ready. A failed or interrupted start leaves nothing behind."""
     folder = Folder.of(name)
+    patience.factor()  # A wrong one is told before anything is started.
     system.ensure(say)
     preflight.check(folder.path, nodes, network.MOST_NODES)
     store = seed.ensure(toolset.ensure(say), profile, nodes, say)
@@ -283,7 +284,8 @@ def _kill_recorded(folder: Folder) -> None:
 
 def _clear(folder: Folder) -> None:
     """Wait until the supervisor is gone and has cleaned up; do it in its place if it could not."""
-    end = time.monotonic() + END_DEADLINE_S
+    deadline_s = patience.allowed_s(END_DEADLINE_S)
+    end = time.monotonic() + deadline_s
     while folder.path.is_dir():
         with contextlib.suppress(FileNotFoundError):
             lock = take_lock(folder)
@@ -293,7 +295,7 @@ def _clear(folder: Folder) -> None:
                 return
         if time.monotonic() > end:
             raise ClusterError(
-                f"the supervisor of {folder.name!r} did not end within {END_DEADLINE_S:.0f} s",
+                f"the supervisor of {folder.name!r} did not end within {deadline_s:.0f} s",
                 where=str(folder.path),
                 fix=f"kill the processes of `pgrep -af {folder.path}`; chaoskit cluster down --name {folder.name}",
             )

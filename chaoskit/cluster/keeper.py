@@ -23,6 +23,7 @@ from pathlib import Path
 from types import FrameType
 
 from chaoskit.cluster.cgroups import Cgroups
+from chaoskit.cluster.patience import allowed_s
 from chaoskit.cluster.state import Folder
 
 END_DEADLINE_S = 20.0
@@ -99,7 +100,7 @@ def _start_inner(orders: Orders) -> tuple[subprocess.Popen[bytes], socket.socket
 def _end(inner: subprocess.Popen[bytes], cgroups: Cgroups) -> None:
     """Kill PID 1 of the namespaces, and wait until the kernel has ended everything in them."""
     inner.kill()
-    end = time.monotonic() + END_DEADLINE_S
+    end = time.monotonic() + allowed_s(END_DEADLINE_S)
     while inner.poll() is None and time.monotonic() < end:
         cgroups.thaw_all()
         time.sleep(0.01)

@@ -36,7 +36,6 @@ KERNEL_TUNABLES = {
     "kernel/keys/root_maxkeys": "1000000",
     "kernel/keys/root_maxbytes": "25000000",
 }
-SERVER_START_DEADLINE_S = 20.0
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -113,11 +112,11 @@ def start(server: dict[str, Any]) -> int:
     return os.posix_spawnp(argv[0], argv, {**os.environ, **server["env"]}, file_actions=actions)
 
 
-def await_path(path: str) -> None:
-    end = time.monotonic() + SERVER_START_DEADLINE_S
+def await_path(path: str, deadline_s: float) -> None:
+    end = time.monotonic() + deadline_s
     while not Path(path).exists():
         if time.monotonic() > end:
-            sys.exit(f"{path} did not appear within {SERVER_START_DEADLINE_S:.0f} s")
+            sys.exit(f"{path} did not appear within {deadline_s:.0f} s")
         time.sleep(0.01)
 
 
@@ -154,7 +153,7 @@ def main() -> None:
     os.environ["PATH"] = spec["path"]
     servers = {}
     for server in spec["servers"]:
-        await_path(server["after"])
+        await_path(server["after"], spec["server_start_deadline_s"])
         servers[start(server)] = server
     reap(servers)
 

@@ -20,6 +20,7 @@ from chaoskit.cluster import images, network
 from chaoskit.cluster.certificates import Authority, kubeconfig, write_pair, write_private
 from chaoskit.cluster.cgroups import Cgroups
 from chaoskit.cluster.control_plane import MEMORY
+from chaoskit.cluster.patience import allowed_s
 from chaoskit.cluster.processes import Process, Processes
 from chaoskit.cluster.profile import Profile
 from chaoskit.cluster.state import Folder
@@ -34,6 +35,8 @@ CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 NETWORK_CONFIG = "/opt/chaoskit/cni"
 SANDBOX_IMAGE = "localhost/chaoskit/pause:1"
 ZONES = 3
+NAMESPACES_DEADLINE_S = 5.0
+SERVER_START_DEADLINE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -257,6 +260,7 @@ state = "/run/containerd"
             "cgroup_entry": str(self._site.cgroups.entry(self.name)),
             "path": f"{PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "settings": network.NODE_SETTINGS,
+            "server_start_deadline_s": allowed_s(SERVER_START_DEADLINE_S),
             "binds": {
                 "/var/lib/containerd": str(folder / "containerd"),
                 "/var/lib/kubelet": str(folder / "kubelet"),
@@ -303,8 +307,9 @@ def node_labels(number: int) -> dict[str, str]:
     return {**own_labels(number), "kubernetes.io/hostname": network.node_name(number)}
 
 
-async def _namespace_made(holder: Process, deadline_s: float = 5.0) -> None:
+async def _namespace_made(holder: Process) -> None:
     """Wait until `unshare` has made the namespaces: its own network is then another one than ours."""
+    deadline_s = allowed_s(NAMESPACES_DEADLINE_S)
     ours, end = Path("/proc/self/ns/net").readlink(), time.monotonic() + deadline_s
     while Path(f"/proc/{holder.pid}/ns/net").readlink() == ours:
         if time.monotonic() > end:

@@ -22,12 +22,14 @@ from pathlib import Path
 from chaoskit.cluster import addons, control_plane, network, profile
 from chaoskit.cluster.api import Object, patiently
 from chaoskit.cluster.nodes import node_labels
+from chaoskit.cluster.patience import allowed_s
 from chaoskit.cluster.processes import Process, Processes
 from chaoskit.cluster.seed import Request
 from chaoskit.cluster.state import Folder
 from chaoskit.errors import ClusterError
 
 DEADLINE_S = 300.0
+ETCD_TIMEOUT_S = 10.0
 ADDON_PODS = 3
 # What of the store belongs to the cluster that made it. The last ones hold certificates of its authority.
 PASSING = (
@@ -118,7 +120,7 @@ def _delete_passing() -> None:
         question = urllib.request.Request(  # noqa: S310 (http, by its origin)
             f"{control_plane.ETCD}/v3/kv/deleterange", data=json.dumps(body).encode(), method="POST"
         )
-        with urllib.request.urlopen(question, timeout=10) as answer:  # noqa: S310
+        with urllib.request.urlopen(question, timeout=allowed_s(ETCD_TIMEOUT_S)) as answer:  # noqa: S310
             answer.read()
 
 
@@ -128,7 +130,7 @@ async def _end(process: Process) -> None:
 
 
 async def _make_in_time(request: Request, folder: Folder) -> None:
-    async with asyncio.timeout(DEADLINE_S):
+    async with asyncio.timeout(allowed_s(DEADLINE_S)):
         await Maker(request, folder).run()
 
 
@@ -140,7 +142,7 @@ def main() -> None:
     try:
         asyncio.run(_make_in_time(request, folder))
     except TimeoutError:
-        sys.exit(f"the store was not prepared within {DEADLINE_S:.0f} s")
+        sys.exit(f"the store was not prepared within {allowed_s(DEADLINE_S):.0f} s")
     except ClusterError as error:
         sys.exit(str(error))
     folder.etcd.rename(target / "etcd")

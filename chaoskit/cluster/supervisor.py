@@ -27,6 +27,7 @@ from chaoskit.cluster.control import Control
 from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.load_balancer import COLLECTIONS, LoadBalancer, is_ready, ready_endpoints
 from chaoskit.cluster.nodes import Node, Site
+from chaoskit.cluster.patience import VARIABLE, allowed_s
 from chaoskit.cluster.processes import Process, Processes
 from chaoskit.cluster.profile import named
 from chaoskit.cluster.state import Folder, Record
@@ -35,7 +36,8 @@ from chaoskit.cluster.volumes import Volumes
 from chaoskit.cluster.watched import Watched
 from chaoskit.errors import ChaoskitError, ClusterError
 
-START_DEADLINE_S = float(os.environ.get("CHAOSKIT_START_DEADLINE", "180"))
+START_DEADLINE_S = 180.0
+PROMETHEUS_TIMEOUT_S = 5.0
 
 
 class Reports:
@@ -106,14 +108,15 @@ class Supervisor:
             raise _first(group) from group
 
     async def _start_in_time(self) -> None:
+        deadline_s = allowed_s(START_DEADLINE_S)
         try:
-            async with asyncio.timeout(START_DEADLINE_S):
+            async with asyncio.timeout(deadline_s):
                 await self._start()
         except TimeoutError as error:
             raise ClusterError(
-                f"the cluster was not ready within {START_DEADLINE_S:.0f} s",
+                f"the cluster was not ready within {deadline_s:.0f} s",
                 why=f"it came as far as: {', '.join(self._reports.phases)}",
-                fix="a slow machine needs more time: CHAOSKIT_START_DEADLINE=600 chaoskit cluster up",
+                fix=f"a slow machine needs more patience: {VARIABLE}=5 chaoskit cluster up",
             ) from error
 
     async def _start(self) -> None:
@@ -210,7 +213,8 @@ async def _fail_with(process: Process) -> None:
 
 
 def _prometheus_answers() -> bool:
-    connection = http.client.HTTPConnection(network.GATEWAY, network.PROMETHEUS_PORT, timeout=5)
+    timeout_s = allowed_s(PROMETHEUS_TIMEOUT_S)
+    connection = http.client.HTTPConnection(network.GATEWAY, network.PROMETHEUS_PORT, timeout=timeout_s)
     try:
         connection.request("GET", "/-/ready")
         return connection.getresponse().status == 200
