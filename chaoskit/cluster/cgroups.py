@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaoskit.cluster.patience import allowed_s
+
 ROOT = Path("/sys/fs/cgroup")
 OURS = "chaoskit"
 # The hierarchies that kubelet and runc use on version 1; `systemd` is runc's own place to find a container's processes.
@@ -19,6 +21,9 @@ HIERARCHIES = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blki
 HYBRID = "unified"
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
 SYSTEM = "system"
+# An extended attribute of the group that all clusters share, and that goes with it: the controllers that version 2's
+# root did not hand down before there were clusters.
+BORROWED = "user.chaoskit.borrowed"
 
 
 def is_version_2(root: Path = ROOT) -> bool:
@@ -65,7 +70,7 @@ class Cgroups:
 
     def sweep(self, deadline_s: float = 5.0) -> list[Path]:
         """Remove every group of the cluster, whose processes are dead or dying. Returns what could not be removed."""
-        end = time.monotonic() + deadline_s
+        end = time.monotonic() + allowed_s(deadline_s)
         while True:
             self.thaw_all()
             left = [group for top in self._tops() for group in _remove_tree(top / self.cluster)]
@@ -73,7 +78,7 @@ class Cgroups:
                 break
             time.sleep(0.02)
         for top in self._tops():
-            _remove_if_empty(top)
+            _remove_top(top)
         return left
 
     def sweep_node(self, node: str) -> list[Path]:
@@ -101,6 +106,9 @@ class Cgroups:
 
     def _make_version_2(self, node: str) -> None:
         """Each parent of a pod's group must hand the controllers down, else the kubelet refuses to start."""
+        top = self.root / OURS
+        top.mkdir(exist_ok=True)
+        _borrow(top, _held_back(self.root))
         group = self.root
         for part in (OURS, self.cluster, node):
             _hand_down(group)
@@ -111,10 +119,62 @@ class Cgroups:
 
 
 def _hand_down(group: Path) -> None:
-    available = (group / "cgroup.controllers").read_text().split()
-    for controller in CONTROLLERS:
-        if controller in available:
-            (group / "cgroup.subtree_control").write_text(f"+{controller}")
+    wanted = _held_back(group)
+    if wanted:  # In one write: the kernel takes all or none, and two nodes may start at once.
+        (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
+
+
+def _held_back(group: Path) -> list[str]:
+    """The controllers that a group has, but does not hand down."""
+    available, handed_down = (
+        (group / f"cgroup.{name}").read_text().split() for name in ("controllers", "subtree_control")
+    )
+    return [name for name in CONTROLLERS if name in available and name not in handed_down]
+
+
+def _borrow(top: Path, controllers: list[str]) -> None:
+    """Note what the root is about to hand down for us. Where the kernel keeps no notes, it stays handed down."""
+    if controllers:
+        with contextlib.suppress(OSError):
+            os.setxattr(top, BORROWED, " ".join({*_borrowed(top), *controllers}).encode())
+
+
+def _borrowed(top: Path) -> list[str]:
+    try:
+        return os.getxattr(top, BORROWED).decode().split()
+    except OSError:
+        return []
+
+
+def _remove_top(top: Path) -> None:
+    """Remove the group that all clusters share, if no cluster is left; the root then hands down what it did before.
+
+    The kernel refuses to take a controller from a group that hands it on. A limit on a neighbour itself it would drop
+    silently: what a neighbour's settings differ in from those of our own, untouched group stays.
+    """
+    unused = [name for name in _borrowed(top) if not _set_beside(top, name)]
+    if _remove_if_empty(top):
+        for controller in unused:
+            _write_if_there(top.parent / "cgroup.subtree_control", f"-{controller}")
+
+
+def _set_beside(top: Path, controller: str) -> bool:
+    neighbours = (path for path in top.parent.iterdir() if path.is_dir() and path != top)
+    untouched = _settings(top, controller)
+    return any(_settings(neighbour, controller) != untouched for neighbour in neighbours)
+
+
+def _settings(group: Path, controller: str) -> dict[str, str]:
+    """What can be set of a controller and read again; `*.pressure` belongs to none."""
+    files = (path for path in group.glob(f"{controller}.*") if path.suffix != ".pressure")
+    return {path.name: _text(path) for path in files if path.stat().st_mode & 0o600 == 0o600}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 def _write_if_there(path: Path, text: str) -> None:

@@ -18,8 +18,23 @@ def version_1(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def version_2(tmp_path: Path) -> Path:
-    (tmp_path / "cgroup.controllers").write_text("cpuset cpu io memory pids\n")
+    """Where the kernel would make these files for each new group, they are there before."""
+    for group in ("", "system.slice", "chaoskit", "chaoskit/shop", "chaoskit/shop/node1"):
+        (tmp_path / group).mkdir(exist_ok=True)
+        (tmp_path / group / "cgroup.controllers").write_text("io memory pids\n")
+        (tmp_path / group / "cgroup.subtree_control").write_text("\n")
+    handed_down(tmp_path).write_text("memory pids\n")
     return tmp_path
+
+
+def handed_down(group: Path) -> Path:
+    return group / "cgroup.subtree_control"
+
+
+def end_all(root: Path) -> None:
+    """The kernel's own files do not keep a group from going: take them away."""
+    for file in (root / "chaoskit").rglob("cgroup.*"):
+        file.unlink()
 
 
 def test_version_1_gets_a_group_in_each_hierarchy(version_1: Path) -> None:
@@ -78,3 +93,43 @@ def test_a_powered_off_node_is_swept_alone(version_1: Path) -> None:
     groups.sweep_node("node1")
     assert not (version_1 / "cpu/chaoskit/shop/node1").exists()
     assert (version_1 / "cpu/chaoskit/shop/node2").is_dir()
+
+
+def test_version_2_hands_down_what_the_kubelet_wants(version_2: Path) -> None:
+    Cgroups("shop", version_2).make("node1")
+    assert handed_down(version_2).read_text() == "+io"
+    assert handed_down(version_2 / "chaoskit/shop/node1").read_text() == "+io +memory +pids"
+    assert Cgroups("shop", version_2).entry("node1").parent.is_dir()
+
+
+def test_version_2_s_root_gets_back_what_was_borrowed(version_2: Path) -> None:
+    Cgroups("shop", version_2).make("node1")
+    end_all(version_2)
+    Cgroups("shop", version_2).sweep()
+    assert not (version_2 / "chaoskit").exists()
+    assert handed_down(version_2).read_text() == "-io"
+
+
+def test_what_was_handed_down_before_stays_so(version_2: Path) -> None:
+    handed_down(version_2).write_text("io memory pids\n")
+    Cgroups("shop", version_2).make("node1")
+    end_all(version_2)
+    Cgroups("shop", version_2).sweep()
+    assert handed_down(version_2).read_text() == "io memory pids\n"
+
+
+def test_nothing_is_given_back_while_another_cluster_lives(version_2: Path) -> None:
+    Cgroups("shop", version_2).make("node1")
+    end_all(version_2)
+    (version_2 / "chaoskit/other").mkdir()
+    Cgroups("shop", version_2).sweep()
+    assert handed_down(version_2).read_text() == "+io"
+
+
+def test_a_neighbour_s_limit_is_not_taken_with_its_controller(version_2: Path) -> None:
+    Cgroups("shop", version_2).make("node1")
+    (version_2 / "system.slice/io.weight").write_text("default 50\n")
+    end_all(version_2)
+    Cgroups("shop", version_2).sweep()
+    assert not (version_2 / "chaoskit").exists()
+    assert handed_down(version_2).read_text() == "+io"
