@@ -13,8 +13,9 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chaoskit import units
 from chaoskit.samples import Outcome, Sample, Stream
-from chaoskit.units import quantity, shown
+from chaoskit.units import quantity
 
 _PATTERN = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(<=|>=|==|<|>)\s*(\S+(?:\s+\S+)?)\s*")
 _COMPARE: dict[str, Callable[[float, float], bool]] = {
@@ -57,7 +58,9 @@ def parse(text: object) -> Condition:
     """ValueError says how a condition is written."""
     match = _PATTERN.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise ValueError(f"write a condition as NAME < LIMIT, as in errors < 0.1% or p99 < 300ms, not {shown(text)}")
+        raise ValueError(
+            f"write a condition as NAME < LIMIT, as in errors < 0.1% or p99 < 300ms, not {units.shown(text)}"
+        )
     limit, unit = quantity(match[3])
     return Condition(match[1], match[2], limit, unit, f"{match[1]} {match[2]} {match[3]}")
 
@@ -107,6 +110,21 @@ MEASURES: dict[str, tuple[str, str, Callable[[Sequence[Sample], float], float | 
     "pulse_failures": ("%", "share of the pulse's requests that failed", _failures),
 }
 """The load's measures: unit, meaning, and the function from samples and seconds."""
+
+
+def unit_of(text: object) -> str:
+    """The unit of a condition's value: that of the measure that it names, else that of its limit; empty for no
+    condition."""
+    try:
+        condition = parse(text)
+    except ValueError:
+        return ""
+    return MEASURES[condition.name][0] if condition.name in MEASURES else condition.unit
+
+
+def shown(text: str, value: float) -> str:
+    """A value of the condition `text`, with its unit."""
+    return units.show(value, unit_of(text))
 
 
 def measure(name: str, samples: Sequence[Sample], began: float, ended: float) -> float | None:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from chaoskit import units
 from chaoskit.contracts import Act, Record, StepRecord
 from chaoskit.model import GAP, GONE, SEEN, Link, Outage, Raw, WatchEvent
 from chaoskit.objects import controller, name, namespace, ready, ready_endpoints, restarts, scheduled, started, uid
@@ -161,7 +162,7 @@ class Chain:
             if took > longest[1]:
                 longest = (link.name, took)
             before = max(before, link.at or 0.0)
-        return f"{longest[0]} ({longest[1]:.2f} s)"
+        return f"{longest[0]} ({units.show(longest[1], 's')})"
 
     def as_data(self) -> dict[str, Any]:
         return {

@@ -14,7 +14,7 @@ from importlib.metadata import version
 
 from chaoskit import conditions, units
 from chaoskit.checks.judging import landed_or_why
-from chaoskit.contracts import Check, Record
+from chaoskit.contracts import Check, ConditionRecord, Record
 from chaoskit.heal import open_intents
 from chaoskit.journal import Entry
 from chaoskit.model import Evidence, Finding, Verdict, worst
@@ -28,6 +28,12 @@ LATEST_PULSE_S = 0.02
 """A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
 NOT_SENT_SHARE = 0.001
 KEPT_UP = "the load's own processes kept up"
+KILLED = "chaoskit was killed, or its machine went down"
+ENDINGS = {
+    "interrupted": "the run was interrupted",
+    "stopped": "the run was stopped by a safety limit",
+    "broken": "the run broke off",
+}
 EXIT = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 3}
 EXIT_BY_ENDING = {"interrupted": 130, "stopped": 4}
 EXIT_UNHEALED = 5
@@ -35,7 +41,7 @@ EXIT_UNHEALED = 5
 
 def judge(experiment: Experiment, record: Record, entries: tuple[Entry, ...], seed: int) -> Result:
     """Judges a finished run. Never raises for what a check does: a crashed check is an inconclusive finding."""
-    ending = next((e.data for e in reversed(entries) if e.kind == "ended"), {"how": "broken", "error": "it was killed"})
+    ending = next((e.data for e in reversed(entries) if e.kind == "ended"), {"how": "broken", "error": KILLED})
     own = tuple(_preconditions(experiment, record, str(ending["how"]), str(ending["error"])))
     findings = (*own, *_asked(experiment, record, own))
     unhealed = _unhealed(entries)
@@ -91,7 +97,8 @@ def _guarded(check: Check, record: Record) -> Finding:
 
 def _preconditions(experiment: Experiment, record: Record, how: str, error: str) -> Iterable[Finding]:
     if how != "complete":
-        yield _own("the run came to its end", Verdict.INCONCLUSIVE, f"{how}: {error}" if error else how)
+        what = ENDINGS.get(how, f"the run ended {how}")
+        yield _own("the run came to its end", Verdict.INCONCLUSIVE, f"{what}: {error}" if error else what)
     if experiment.steady_state:
         yield _steady(record)
     for step in experiment.steps:
@@ -114,10 +121,15 @@ def _steady(record: Record) -> Finding:
     looks = [c for c in record.conditions if c.phase == "steady"]
     title = "steady state before the first step"
     if "watched" in record.phases:
-        return _own(title, Verdict.PASSED, f"reached after {len(looks)} looks")
+        return _own(title, Verdict.PASSED, f"reached after {units.count(len(looks), 'look')}")
     last = [c for c in looks if c.at == looks[-1].at and not c.holds] if looks else []
-    why = "; ".join(f"{c.condition}: {c.reason or c.value}" for c in last)
-    return _own(title, Verdict.INCONCLUSIVE, f"never reached: {why}" if why else "never reached")
+    why = "; ".join(f"{c.condition} ({c.reason or _measured(c)})" for c in last)
+    never = "the steady state was never reached"
+    return _own(title, Verdict.INCONCLUSIVE, f"{never}: {why}" if why else never)
+
+
+def _measured(look: ConditionRecord) -> str:
+    return "no data" if look.value is None else conditions.shown(look.condition, look.value)
 
 
 def _load(load: Load, experiment: Experiment, record: Record) -> Finding:
@@ -128,17 +140,19 @@ def _load(load: Load, experiment: Experiment, record: Record) -> Finding:
     began, ended = _when_steady(experiment, record)
     rate = conditions.measure("rate", record.locust, began, ended)
     if load.must_reach is None:
-        there = Verdict.PASSED if rate else Verdict.INCONCLUSIVE
-        return _own(title, there, f"{units.show(rate, '/s')} good answers to Locust's users; no rate was asked for")
+        if not rate:
+            return _own(title, Verdict.INCONCLUSIVE, "Locust's users had no good answer in the steady state")
+        told = f"{units.show(rate, '/s')} good answers to Locust's users in the steady state; no rate was asked for"
+        return _own(title, Verdict.PASSED, told)
     reached = rate is not None and rate >= load.must_reach
     return Finding(
         title,
         "precondition",
         Verdict.PASSED if reached else Verdict.INCONCLUSIVE,
-        "good answers to Locust's users in the steady state",
+        f"{'' if reached else 'too few '}good answers to Locust's users in the steady state",
         value=rate,
         unit="/s",
-        limit=f"at least {units.show(load.must_reach, '/s')}",
+        limit=f"at least {units.exact(load.must_reach, '/s')}",
         margin=None if rate is None else rate - load.must_reach,
         asked=False,
     )
@@ -160,17 +174,19 @@ def _generator(record: Record) -> Finding:
     trouble = list[str]()
     busy = [s["cpu"] for s in within if s["who"] == "locust"]
     if busy and sorted(busy)[len(busy) // 2] > BUSIEST:
-        trouble.append(f"Locust used {sorted(busy)[len(busy) // 2]:.0%} of a core")
+        trouble.append(f"Locust used {units.show(sorted(busy)[len(busy) // 2], '%')} of a core")
     pulse = [s for s in record.pulse if began <= s.intended < ended]
     not_sent = sum(s.outcome is Outcome.NOT_SENT for s in pulse)
     if pulse and not_sent > NOT_SENT_SHARE * len(pulse):
-        trouble.append(f"{not_sent} of {len(pulse)} of the pulse's requests were not sent")
+        trouble.append(f"{not_sent} of the pulse's {len(pulse)} requests were not sent")
     late = conditions.percentile([s.sent - s.intended for s in pulse], 0.99) if pulse else 0.0
     if late > LATEST_PULSE_S:
         trouble.append(f"the pulse was late by {units.show(late, 's')} (99th percentile)")
     if not pulse and "watched" in record.phases:
         trouble.append("the pulse recorded nothing")
-    kept_up = f"the pulse was late by {units.show(late, 's')} (99th percentile), {not_sent} requests not sent"
+    kept_up = (
+        f"the pulse was late by {units.show(late, 's')} (99th percentile), {units.count(not_sent, 'request')} not sent"
+    )
     return _own(KEPT_UP, Verdict.INCONCLUSIVE if trouble else Verdict.PASSED, "; ".join(trouble) or kept_up)
 
 
@@ -196,13 +212,19 @@ def _exit_code(verdict: Verdict, how: str, unhealed: bool) -> int:
 def _sentence(experiment: Experiment, verdict: Verdict, findings: tuple[Finding, ...]) -> str:
     if verdict is Verdict.PASSED:
         asked = sum(f.asked for f in findings)
-        return f"passed: {experiment.name}; all {asked} expectations held"
+        return f"passed: {experiment.name}; {'the expectation' if asked == 1 else f'all {asked} expectations'} held"
     decisive = next((f for f in findings if f.verdict is verdict), None)
     if decisive is None:
         return f"{verdict.value}: {experiment.name}; nothing was expected"
-    measured = (
-        ""
-        if decisive.value is None
-        else f", measured {units.show(decisive.value, decisive.unit, decisive.uncertainty)}"
-    )
-    return f"{verdict.value}: {decisive.name}{measured}; {decisive.reason}"
+    return f"{verdict.value}: {_told(decisive)}"
+
+
+def _told(finding: Finding) -> str:
+    """What was expected, what was measured, and why that is not good. What chaoskit looks at by itself is called by
+    what should be so: of one that is not, only the reason can be said. A reason may have lines of details."""
+    shown = units.show(finding.value, finding.unit, finding.uncertainty, apart=finding.margin)
+    measured = "" if finding.value is None else f", measured {shown}"
+    reason = finding.reason.split("\n", 1)[0]
+    if finding.asked:
+        return f"{finding.name}{measured}; {reason}"
+    return f"{reason}{measured}{f', limit {finding.limit}' if measured and finding.limit else ''}"

@@ -17,6 +17,10 @@ _NUMBER = re.compile(r"([+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?)\s*(%|/
 _BYTES = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 _LONGEST_S = 30 * 86400.0
 _FASTEST = 1e9
+FEWEST_DIGITS, MOST_DIGITS = 3, 7
+"""Significant digits of a measured value that has no uncertainty: what people take in, and what may be needed."""
+LONGEST_FRACTION = 6
+"""A value that begins after more zeros than these is written with an exponent."""
 _SHOWN = 60
 """So many characters of a wrong text are repeated in a message."""
 
@@ -117,30 +121,75 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def show(value: float | None, unit: str, uncertainty: float | None = None) -> str:
-    """A measured value for people: `1.24 s ± 0.01 s`, `0.03 %`, `212/s`."""
+def show(value: float | None, unit: str, uncertainty: float | None = None, *, apart: float | None = None) -> str:
+    """A measured value for people, with no more digits than mean something: `1.24 s ± 10 ms`, `0.03 %`, `212/s`.
+
+    Without an uncertainty three digits are enough, or as many as it takes to see a distance `apart` from a limit."""
     if value is None:
         return "–"
-    text = _show(value, unit)
-    return f"{text} ± {_show(uncertainty, unit)}" if uncertainty else text
+    if not uncertainty:
+        return _show(value, unit, apart or 0.0)
+    value, uncertainty = rounded(value, uncertainty)
+    return f"{exact(value, unit)} ± {exact(uncertainty, unit)}"
 
 
-def _show(value: float, unit: str) -> str:
+def exact(value: float, unit: str) -> str:
+    """A value that somebody chose, such as a limit, with all of its digits: `1.234 s`, `12.5 %`."""
+    if not math.isfinite(value):
+        return _show(value, unit, 0.0)
+    factor, suffix = _scale(value, unit)
+    return f"{_digits(float(f'{value * factor:.12g}'))}{suffix}"
+
+
+def rounded(value: float, uncertainty: float) -> tuple[float, float]:
+    """Both to the last digit that means something, by the Particle Data Group's rule (Review of Particle Physics,
+    Introduction, 5.3): two digits of an uncertainty up to 35, one beyond it."""
+    if not (math.isfinite(value) and math.isfinite(uncertainty)):
+        return value, uncertainty
+    size = math.floor(math.log10(uncertainty))
+    decimals = 1 - size if uncertainty / 10 ** (size - 1) < 35.5 else -size
+    return round(value, decimals), round(uncertainty, decimals)
+
+
+def count(number: int, word: str) -> str:
+    """`1 pod`, `2 pods`."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def _show(value: float, unit: str, apart: float) -> str:
     if math.isnan(value):
         return "NaN"
+    factor, suffix = _scale(value, unit)
+    return f"{_significant(value * factor, abs(apart * factor))}{suffix}"
+
+
+def _significant(value: float, apart: float) -> str:
+    if not math.isfinite(value):
+        return str(value)
+    text = ""
+    for digits in range(FEWEST_DIGITS, MOST_DIGITS + 1):
+        text = _to_digits(value, digits)
+        if not apart or abs(float(text) - value) < apart / 2:
+            break
+    return text
+
+
+def _to_digits(value: float, digits: int) -> str:
+    """So many significant digits, but never less than the whole part."""
+    size = math.floor(math.log10(abs(value))) if value else 0
+    if size < -LONGEST_FRACTION:
+        return f"{value:.{digits}g}"
+    text = f"{value:.{max(0, digits - 1 - size)}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def _scale(value: float, unit: str) -> tuple[float, str]:
+    """(factor, suffix) in which a value of a base unit reads best."""
     if unit == "%":
-        return f"{value * 100:.3g} %"
+        return 100.0, " %"
     if unit == "s":
-        return f"{value * 1000:.3g} ms" if 0 < abs(value) < 0.1 else f"{value:.4g} s"
+        return (1000.0, " ms") if 0 < abs(value) < 0.1 else (1.0, " s")
     if unit == "B":
-        return _show_bytes(value)
-    if unit == "/s":
-        return f"{value:.4g}/s"
-    return f"{value:.6g} {unit}".strip()
-
-
-def _show_bytes(value: float) -> str:
-    for prefix in ("Ti", "Gi", "Mi", "Ki"):
-        if abs(value) >= _BYTES[prefix]:
-            return f"{value / _BYTES[prefix]:.4g} {prefix}B"
-    return f"{value:.0f} B"
+        prefix = next((p for p in ("Ti", "Gi", "Mi", "Ki") if abs(value) >= _BYTES[p]), "")
+        return 1.0 / _BYTES[prefix], f" {prefix}B"
+    return 1.0, unit if unit.startswith("/") or not unit else f" {unit}"

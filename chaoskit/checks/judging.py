@@ -48,7 +48,7 @@ def at_most(
         value=value,
         unit=unit,
         uncertainty=uncertainty,
-        limit=f"at most {units.show(limit, unit)}",
+        limit=f"at most {units.exact(limit, unit)}",
         margin=limit - value,
         step=step,
         evidence=evidence,
@@ -61,12 +61,13 @@ def landed_or_why(record: Record, name: str) -> tuple[StepRecord | None, str]:
     if step is None:
         return None, f"the step “{name}” was never reached"
     if step.refused:
-        return None, f"the step was refused: {step.refused}"
+        return None, f"the step “{name}” was refused: {step.refused}"
     missed = [act for act in step.acts if act.landed is None]
     if missed:
-        return None, f"the fault did not land: {missed[0].what}{f' ({missed[0].error})' if missed[0].error else ''}"
+        error = f" ({missed[0].error})" if missed[0].error else ""
+        return None, f"the fault of “{name}” did not land: {missed[0].what}{error}"
     if not step.acts:
-        return None, "the step did nothing: it had nothing to act on"
+        return None, f"the step “{name}” did nothing: it had nothing to act on"
     if step.ended is None:
-        return None, "the run ended before this step had been watched"
+        return None, f"the run ended before “{name}” had been watched"
     return step, ""

@@ -90,10 +90,10 @@ class Metric(Check):
         unit = self.holds.unit
         worst = self.holds.worst(finite) if finite else None
         if worst is not None and self.holds.holds(worst) is False and not (answer and answer.warnings):
-            return self._finding(worst, unit, shown, f"the worst of {len(values)} samples")
+            return self._finding(worst, unit, shown, _of_samples(len(values)))
         if why or worst is None:
             return inconclusive(self, why or "no data", step=self.of, evidence=shown, value=worst, unit=unit)
-        return self._finding(worst, unit, shown, f"the worst of {len(values)} samples")
+        return self._finding(worst, unit, shown, _of_samples(len(values)))
 
     def _finding(self, value: float, unit: str, shown: tuple[Evidence, ...], reason: str) -> Finding:
         return Finding(
@@ -108,6 +108,10 @@ class Metric(Check):
             step=self.of,
             evidence=shown,
         )
+
+
+def _of_samples(number: int) -> str:
+    return "the only sample" if number == 1 else f"the worst of {number} samples"
 
 
 def _usable(

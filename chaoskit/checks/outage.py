@@ -15,6 +15,7 @@ from chaoskit.model import Evidence, Finding, Verdict
 from chaoskit.model import Outage as Stretch
 from chaoskit.samples import Stream
 
+NONE_LOST = ", no request lost"
 STREAMS = {"fresh": Stream.FRESH, "kept": Stream.KEPT}
 
 
@@ -37,9 +38,15 @@ class Outage(Check):
         return (self.of,)
 
     def title(self) -> str:
-        lost = "" if self.lost is None else f", at most {self.lost} requests lost"
+        lost = (
+            ""
+            if self.lost is None
+            else f", at most {units.count(self.lost, 'request')} lost"
+            if self.lost
+            else NONE_LOST
+        )
         kept = " on a kept connection" if self.connections == "kept" else ""
-        return f"outage{kept} after “{self.of}” at most {units.show(self.at_most, 's')}{lost}"
+        return f"outage{kept} after “{self.of}” at most {units.exact(self.at_most, 's')}{lost}"
 
     def judge(self, record: Record) -> Finding:
         step, why = landed_or_why(record, self.of)
@@ -83,7 +90,8 @@ class Outage(Check):
             blind, silent = units.show(seen.blind_s, "s"), units.show(seen.silence_s, "s")
             return f"the pulse is blind for {blind} of this step, and without an answer for up to {silent}"
         if self.lost is not None and seen.lost + seen.not_sent > self.lost:
-            return f"{seen.not_sent} requests were not sent, and may have been lost"
+            were = "request was" if seen.not_sent == 1 else "requests were"
+            return f"{seen.not_sent} {were} not sent, and may have been lost"
         return ""
 
 
@@ -113,10 +121,11 @@ def _replaced(
 def _reason(seen: evidence.Coverage, period: float) -> str:
     if seen.longest is None:
         return f"all of {seen.due} requests were answered, one every {units.show(period, 's')}"
-    total = sum(o.seconds for o in seen.outages)
-    return (
-        f"{seen.lost} of {seen.due} requests lost, in {len(seen.outages)} stretches of {units.show(total, 's')} in all"
-    )
+    lost = f"{seen.lost} of {seen.due} requests lost"
+    if len(seen.outages) == 1:
+        return f"{lost}, in one stretch"
+    total, doubt = sum(o.seconds for o in seen.outages), sum(o.uncertainty for o in seen.outages)
+    return f"{lost}, in {len(seen.outages)} stretches of {units.show(total, 's', doubt)} in all"
 
 
 def _as_data(seen: evidence.Coverage) -> dict[str, object]:

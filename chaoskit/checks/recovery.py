@@ -25,7 +25,7 @@ class Recovery(Check):
         return (self.of,)
 
     def title(self) -> str:
-        return f"recovered from “{self.of}” within {units.show(self.within, 's')}"
+        return f"recovered from “{self.of}” within {units.exact(self.within, 's')}"
 
     def judge(self, record: Record) -> Finding:
         step, why = landed_or_why(record, self.of)
@@ -76,7 +76,7 @@ def _unfinished(
         check.kind,
         Verdict.FAILED,
         missing,
-        limit=f"within {units.show(check.within, 's')}",
+        limit=f"within {units.exact(check.within, 's')}",
         step=check.of,
         evidence=shown,
     )

@@ -27,7 +27,7 @@ class Restart(Check):
         return (self.of,)
 
     def title(self) -> str:
-        return f"restarted after “{self.of}” within {units.show(self.within, 's')}"
+        return f"restarted after “{self.of}” within {units.exact(self.within, 's')}"
 
     def judge(self, record: Record) -> Finding:
         step, why = landed_or_why(record, self.of)
@@ -47,7 +47,7 @@ class Restart(Check):
             reason = f"{self._wrong(waiting)}; that is less than the limit: watch longer"
             return inconclusive(self, reason, step=self.of, evidence=shown)
         if bad:
-            limit = f"within {units.show(self.within, 's')}"
+            limit = f"within {units.exact(self.within, 's')}"
             return Finding(self.title(), self.kind, Verdict.FAILED, bad, limit=limit, step=self.of, evidence=shown)
         slowest = max(found, key=lambda r: r.ready or 0.0)
         return at_most(
@@ -56,7 +56,7 @@ class Restart(Check):
             self.within,
             "s",
             uncertainty=evidence.WATCH_LAG_S,
-            reason=f"{slowest.pod}: restarted {slowest.count} times, policy {slowest.policy}, "
+            reason=f"{slowest.pod}: restarted {_times(slowest.count)}, policy {slowest.policy}, "
             f"running after {units.show(slowest.running, 's')}",
             step=self.of,
             evidence=shown,
@@ -67,9 +67,14 @@ class Restart(Check):
         if found.replaced:
             return f"{found.pod}: the whole pod was replaced, not its container restarted"
         if found.count == 0:
-            return f"{found.pod}: the container was not restarted in the time that was watched (policy {found.policy})"
+            policy = f" (policy {found.policy})" if found.policy else ""
+            return f"{found.pod}: the container was not restarted in the time that was watched{policy}"
         if found.ready is None:
-            return f"{found.pod}: restarted {found.count} times, but not ready again in the time that was watched"
+            return f"{found.pod}: restarted {_times(found.count)}, but not ready again in the time that was watched"
         if found.count > self.times:
-            return f"{found.pod}: restarted {found.count} times, at most {self.times} expected"
+            return f"{found.pod}: restarted {_times(found.count)}, at most {self.times} expected"
         return ""
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
+from chaoskit import conditions
 from chaoskit.checks.judging import inconclusive
 from chaoskit.contracts import Check, ConditionRecord, Record
 from chaoskit.model import Evidence, Finding, Verdict
@@ -50,7 +51,7 @@ def _not_for_long_enough(record: Record, looks: Sequence[ConditionRecord]) -> tu
 
 
 def _text(look: ConditionRecord) -> str:
-    value = "no data" if look.value is None else f"{look.value:.6g}"
+    value = "no data" if look.value is None else conditions.shown(look.condition, look.value)
     return f"{look.condition} ({look.reason or value})"
 
 

@@ -12,19 +12,10 @@ from chaoskit import conditions, units
 from chaoskit.model import Evidence
 from chaoskit.report import wording
 
-SECONDS = (
-    "from",
-    "to",
-    "at",
-    "after",
-    "uncertainty",
-    "last_good",
-    "first_bad",
-    "last_bad",
-    "first_good",
-    "running",
-    "ready",
-)
+MOMENTS = ("from", "to", "at", "after", "last_good", "first_bad", "last_bad", "first_good")
+"""Seconds that stand below each other, all to the millisecond."""
+SPANS = ("uncertainty", "running", "ready")
+"""Seconds with as many digits as mean something."""
 WORDS = {
     "due": "requests due",
     "lost": "requests lost",
@@ -55,13 +46,16 @@ def value(key: str, found: Any, unit: str = "") -> str:  # noqa: ANN401 - JSON o
     if isinstance(found, bool):
         return "yes" if found else "no"
     if isinstance(found, int | float):
-        in_seconds = key in SECONDS or key.endswith("_s")
-        return f"{found:.3f} s" if in_seconds else units.show(float(found), unit)
+        return f"{found:.3f} s" if key in MOMENTS else units.show(float(found), _unit(key, unit))
     if isinstance(found, Mapping):
         return wording.one_line(", ".join(f"{k}={v}" for k, v in found.items())) or "–"
     if isinstance(found, Sequence) and not isinstance(found, str):
         return wording.one_line("; ".join(map(str, found))) or "none"
     return wording.one_line(str(found)) or "–"
+
+
+def _unit(key: str, given: str) -> str:
+    return "s" if key in SPANS or key.endswith("_s") else given
 
 
 def is_table(found: Any) -> bool:  # noqa: ANN401 - JSON of any shape
@@ -88,7 +82,4 @@ def _row(row: Mapping[str, Any]) -> str:
 
 def unit_of(row: Mapping[str, Any]) -> str:
     """The unit of a row's value: that of the condition which stands in the row."""
-    try:
-        return conditions.parse(row.get("condition")).unit
-    except ValueError:
-        return ""
+    return conditions.unit_of(row.get("condition"))

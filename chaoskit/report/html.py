@@ -116,7 +116,7 @@ def about(result: Result) -> list[tuple[str, str]]:
     named = " ".join(part for part in (cluster.provider, cluster.context) if part)
     found = [
         ("started", wording.moment(result.started_unix)),
-        ("lasted", f"{wording.lasting(result.seconds)}, ended {result.how}"),
+        ("lasted", f"{wording.lasting(result.seconds)}, {wording.ended(result.how)}"),
         ("cluster", ", ".join(part for part in (named, cluster.version) if part)),
         ("profile", cluster.profile),
         ("nodes", str(len(cluster.nodes)) if cluster.nodes else ""),

@@ -71,9 +71,10 @@ def _testcase(suite: ElementTree.Element, result: Result, name: str, finding: Fi
 
 
 def _message(finding: Finding) -> str:
-    if finding.verdict is Verdict.INCONCLUSIVE:
+    """What was measured, where anything was, and why."""
+    if finding.verdict is Verdict.INCONCLUSIVE or finding.value is None:
         return finding.reason
-    return f"measured {wording.measured(finding)}, limit: {finding.limit}; {finding.reason}"
+    return f"measured {wording.measured(finding)}, limit {finding.limit}; {finding.reason}"
 
 
 def _full(finding: Finding) -> str:

@@ -93,7 +93,7 @@ def _about(result: Result) -> str:
     where = " ".join(part for part in (cluster.provider, cluster.context, cluster.version, cluster.profile) if part)
     targets = ", ".join(_code(str(target)) for target in result.targets[:20]) or "none"
     more = f" and {len(result.targets) - 20} more" if len(result.targets) > 20 else ""
-    lasted = f"lasted {wording.lasting(result.seconds)}, ended {_escaped(result.how)}"
+    lasted = f"lasted {wording.lasting(result.seconds)}, {_escaped(wording.ended(result.how))}"
     lines = (
         f"- started {wording.moment(result.started_unix)}, {lasted}",
         f"- cluster: {_escaped(where)}; namespace {_code(result.namespace)}",

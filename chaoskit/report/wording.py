@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Iterable
@@ -31,31 +30,17 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def count(number: int, word: str) -> str:
-    """`1 pod`, `2 pods`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+count = units.count
 
 
 def measured(finding: Finding) -> str:
-    """`1.24 s ± 10 ms`, or a dash where nothing was measured."""
-    return shown(finding.value, finding.unit, finding.uncertainty)
+    """`1.24 s ± 10 ms`, or a dash where nothing was measured; beside a limit, so that it can be told from it."""
+    return one_line(units.show(finding.value, finding.unit, finding.uncertainty, apart=finding.margin))
 
 
 def shown(value: float | None, unit: str, uncertainty: float | None = None) -> str:
     """A value with no more digits than its uncertainty allows."""
-    if value is not None and uncertainty:
-        value, uncertainty = rounded(value, uncertainty)
     return one_line(units.show(value, unit, uncertainty))
-
-
-def rounded(value: float, uncertainty: float) -> tuple[float, float]:
-    """Both to the last digit that means something, by the Particle Data Group's rule (Review of Particle Physics,
-    Introduction, 5.3): two digits of an uncertainty up to 35, one beyond it."""
-    if not (math.isfinite(value) and math.isfinite(uncertainty)):
-        return value, uncertainty
-    size = math.floor(math.log10(uncertainty))
-    decimals = 1 - size if uncertainty / 10 ** (size - 1) < 35.5 else -size
-    return round(value, decimals), round(uncertainty, decimals)
 
 
 def margin(finding: Finding) -> str:
@@ -65,7 +50,8 @@ def margin(finding: Finding) -> str:
     if finding.margin == 0:
         return "exactly at the limit"
     side = "to spare" if finding.margin > 0 else "beyond the limit"
-    return f"{units.show(abs(finding.margin), finding.unit)} {side}"
+    away = units.rounded(finding.margin, finding.uncertainty)[0] if finding.uncertainty else finding.margin
+    return f"{units.show(abs(away or finding.margin), finding.unit)} {side}"
 
 
 def ranked(findings: Iterable[Finding]) -> list[Finding]:
@@ -76,6 +62,19 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
 def doubts(result: Result) -> list[Finding]:
     """What chaoskit checks by itself and did not find in order."""
     return [f for f in ranked(result.findings) if not f.asked and f.verdict is not Verdict.PASSED]
+
+
+ENDINGS = {
+    "complete": "came to its end",
+    "interrupted": "was interrupted",
+    "stopped": "was stopped by a safety limit",
+    "broken": "broke off",
+}
+
+
+def ended(how: str) -> str:
+    """How a run ended, as the end of a sentence about it."""
+    return ENDINGS.get(how, how)
 
 
 def moment(unix: float) -> str:

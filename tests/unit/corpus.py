@@ -79,7 +79,9 @@ def promql() -> Iterator[Case]:
     good, bad = points(0.0), points(0.5)
     for name, expect in (("during", DURING), ("overall", OVERALL), ("at the end", AT_END)):
         yield asked(f"good, {name}", PASS, expect, good)
-        yield asked(f"bad, {name}", FAIL, expect, bad, says="the worst of")
+        yield asked(
+            f"bad, {name}", FAIL, expect, bad, says="the only sample" if name == "at the end" else "the worst of"
+        )
         yield asked(f"no series, {name}", OPEN, expect, says="no data")
         yield asked(f"series without points, {name}", OPEN, expect, (), says="no data")
         yield asked(f"only before the window, {name}", OPEN, expect, points(0.0, end=9.0), says="no data")
@@ -304,7 +306,7 @@ def not_landed(kind: str, expect: dict[str, Any]) -> Iterator[Case]:
         ("nothing to act on", {"steps": (step([]),)}, "nothing to act on"),
         ("refused by a limit", {"steps": (step([], refused="keep_ready"),)}, "refused: keep_ready"),
         ("the step was never reached", {"steps": ()}, "never reached"),
-        ("cut short", hit(act(), ended=None), "before this step had been watched"),
+        ("cut short", hit(act(), ended=None), "before “lose a pod” had been watched"),
     ):
         yield Case(f"{kind}: {name}", OPEN, expect, record, says)
 
@@ -372,13 +374,13 @@ def steady_states() -> Iterator[Case]:
 
     yield case("again", PASS, look(21, True), look(22, True))
     yield case("again after a while", PASS, look(21, False, value=0.5), look(22, True), look(23, True))
-    yield case("not again", FAIL, look(21, False, value=0.5), phases=SHORT, says="errors < 1% (0.5)")
+    yield case("not again", FAIL, look(21, False, value=0.5), phases=SHORT, says="errors < 1% (50 %)")
     yield case("not for long enough", FAIL, look(21, False), look(22, True), phases=SHORT, says="as long as was asked")
     yield case("no data at the end", OPEN, look(21, None, reason="no data"), phases=SHORT, says="no data")
     yield case("no data, then too short", OPEN, look(21, None), look(22, True), phases=SHORT, says="no data")
     yield case("not looked at", OPEN, phases=SHORT, says="not looked at")
     two = (look(21, True), look(21, False, condition="p99 < 1s", value=2.0))
-    yield case("one of two not again", FAIL, *two, phases=SHORT, says="p99 < 1s (2)")
+    yield case("one of two not again", FAIL, *two, phases=SHORT, says="p99 < 1s (2 s)")
     unsure = (look(21, False, value=0.5), look(21, None, condition="p99 < 1s"))
     yield case("one broken, one unknown", FAIL, *unsure, phases=SHORT)
     yield case("cut short while broken", OPEN, look(21, False), phases=CUT, how="interrupted")
@@ -400,8 +402,8 @@ def wholes() -> Iterator[Case]:
         yield Case(f"run: {how} after one failed", FAIL, bad, long, how=how)
     yield Case("run: killed", OPEN, fine, how="", finding=PASS)
     saturated = {"statuses": busy("locust", 0.97)}
-    yield Case("run: Locust saturated, all held", OPEN, fine, saturated, "97% of a core")
-    yield Case("run: Locust saturated, one failed", OPEN, fine, saturated | long, "97% of a core")
+    yield Case("run: Locust saturated, all held", OPEN, fine, saturated, "97 % of a core")
+    yield Case("run: Locust saturated, one failed", OPEN, fine, saturated | long, "97 % of a core")
     yield Case(
         "run: Locust saturated, Prometheus says bad",
         FAIL,

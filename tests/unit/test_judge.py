@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -16,6 +17,7 @@ from chaoskit.errors import PortError
 from chaoskit.heal import as_data
 from chaoskit.journal import Entry
 from chaoskit.model import Finding, Target, Verdict, worst
+from chaoskit.samples import Stream
 
 EXPERIMENT = spec.loads(
     """
@@ -109,9 +111,37 @@ def test_the_same_record_is_judged_the_same():
 
 def test_the_sentence_tells_the_number_that_decided():
     assert judged().sentence == "passed: x; all 3 expectations held"
+    alone = replace(EXPERIMENT, expect=EXPERIMENT.expect[:1])
+    assert judged(experiment=alone).sentence == "passed: x; the expectation held"
     assert judged(**BAD).sentence == "failed: errors < 1%, measured 50 %; the worst of 11 samples"
     assert judged(**UNKNOWN).sentence == "inconclusive: errors < 1%; the query was never run"
-    assert "why" in judged("broken").sentence
+
+
+@pytest.mark.parametrize(
+    ("how", "changes", "sentence"),
+    [
+        ("broken", {}, "the run broke off: why"),
+        ("interrupted", {}, "the run was interrupted: why"),
+        ("stopped", {}, "the run was stopped by a safety limit: why"),
+        (None, {}, "the run broke off: chaoskit was killed, or its machine went down"),
+        ("complete", {"steps": ()}, "the step “lose a pod” was never reached"),
+        ("complete", {"steps": (step([]),)}, "the step “lose a pod” did nothing: it had nothing to act on"),
+        (
+            "complete",
+            {"locust": paced(25.0, period=0.2, stream=Stream.LOCUST)},
+            "too few good answers to Locust's users in the steady state, measured 5/s, limit at least 10/s",
+        ),
+    ],
+)
+def test_what_the_verdict_rests_on_is_told_by_what_is_wrong_with_it(how, changes, sentence):
+    assert judged(how, **changes).sentence == f"inconclusive: {sentence}"
+
+
+def test_a_headline_has_the_first_line_of_an_error_alone():
+    ended = entry("ended", how="broken", error="the app cannot start\n  because: no such image")
+    result = judge.judge(EXPERIMENT, record(), (ended,), 7)
+    assert result.sentence == "inconclusive: the run broke off: the app cannot start"
+    assert "no such image" in own(result, "came to its end").reason
 
 
 def test_findings_stand_in_the_experiment_s_order_behind_chaoskit_s_own():
@@ -168,9 +198,10 @@ def test_why_the_steady_state_was_never_reached_is_told():
     looks = (look(5.0, False, phase="steady", value=0.4), look(6.0, None, phase="steady", reason="no data"))
     found = own(judged("broken", phases=phases, steps=(), conditions=looks), "steady state before")
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert found.reason == "never reached: errors < 1%: no data"
+    assert found.reason == "the steady state was never reached: errors < 1% (no data)"
     assert (
-        own(judged("broken", phases=phases, steps=(), conditions=()), "steady state before").reason == "never reached"
+        own(judged("broken", phases=phases, steps=(), conditions=()), "steady state before").reason
+        == "the steady state was never reached"
     )
 
 

@@ -102,12 +102,43 @@ def test_no_text_makes_a_parser_fail_otherwise(text):
     [
         (1.2401, "s", 0.01, "1.24 s ± 10 ms"),
         (0.0003, "%", None, "0.03 %"),
-        (212.4, "/s", None, "212.4/s"),
+        (212.4, "/s", None, "212/s"),
         (None, "s", None, "–"),
         (math.nan, "s", None, "NaN"),
+        (0.8101, "s", None, "0.81 s"),
+        (12345.678, "s", None, "12346 s"),
+        (99.96, "/s", None, "100/s"),
+        (0.0, "%", None, "0 %"),
+        (1e-9, "", None, "1e-09"),
+        (-0.0421, "s", None, "-42.1 ms"),
+        (5.0, "requests", None, "5 requests"),
+        (math.inf, "s", None, "inf s"),
+        (0.998, "s", 0.05, "1 s ± 50 ms"),
+        (0.5, "s", 0.00012, "0.5 s ± 0.12 ms"),
         (3.0, "", None, "3"),
         (64 * 2**20, "B", None, "64 MiB"),
     ],
 )
 def test_a_value_is_shown_with_its_unit_and_uncertainty(value, unit, uncertainty, text):
     assert units.show(value, unit, uncertainty) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [(0.5, "s", "0.5 s"), (1.2345, "s", "1.2345 s"), (0.0123456, "s", "12.3456 ms"), (0.00125, "%", "0.125 %")],
+)
+def test_a_limit_keeps_all_of_its_digits(value, unit, text):
+    assert units.exact(value, unit) == text
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6))
+def test_rounding_moves_a_value_by_less_than_its_uncertainty(value, uncertainty):
+    shown, doubt = units.rounded(value, uncertainty)
+    assert abs(shown - value) <= uncertainty / 2 + 1e-9 * abs(value)
+    assert abs(doubt - uncertainty) <= uncertainty / 2
+    assert units.show(value, "s", uncertainty).split("± ")[1] not in ("0 s", "0 ms")
+
+
+@given(st.floats(0.1, 1e3), st.floats(1e-3, 0.1))
+def test_a_value_is_told_from_a_limit_that_is_near(limit, away):
+    assert float(units.show(limit + away, "", apart=away)) > limit

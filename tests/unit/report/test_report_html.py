@@ -102,7 +102,7 @@ def test_failed_before_passed_with_limit_margin_and_evidence():
 
 def test_a_saturated_generator_stands_above_the_expectations():
     words = " ".join(" ".join(outline(page(story.inconclusive())).words).split())
-    assert words.index("Locust used 97% of a core") < words.index("Expectations Timeline")
+    assert words.index("Locust used 97 % of a core") < words.index("Expectations Timeline")
 
 
 def test_what_is_left_broken_stands_above_everything_else():

@@ -31,7 +31,7 @@ def test_inconclusive_is_an_error_with_its_reason_and_what_it_rests_on_is_told()
     suite = suite_of(story.inconclusive().result)
     errors = {c.get("name"): c.find("error") for c in suite.findall("testcase") if c.find("error") is not None}
     assert errors["ready_fronts >= 3 during “lose a pod” at the end"].get("message").endswith("no data in the window")
-    assert "97% of a core" in errors["the load's own processes kept up"].get("message")
+    assert "97 % of a core" in errors["the load's own processes kept up"].get("message")
     assert suite.get("errors") == str(len(errors))
 
 

@@ -34,7 +34,9 @@ def test_on_somebodys_cluster_the_context_is_named():
 
 
 def test_what_is_in_doubt_and_what_is_left_broken_is_told():
-    assert "the load's own processes kept up: Locust used 97% of a core" in markdown.render(story.inconclusive().result)
+    assert "the load's own processes kept up: Locust used 97 % of a core" in markdown.render(
+        story.inconclusive().result
+    )
     assert "type `kubectl uncordon node-2`" in markdown.render(story.unhealed().result)
 
 

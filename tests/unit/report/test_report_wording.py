@@ -25,13 +25,6 @@ def test_no_more_digits_than_the_uncertainty_allows(value, uncertainty, words):
     assert wording.shown(value, "s", uncertainty) == words
 
 
-@given(st.floats(-1e6, 1e6), st.floats(1e-9, 1e6))
-def test_rounding_moves_a_value_by_less_than_its_uncertainty(value, uncertainty):
-    shown, doubt = wording.rounded(value, uncertainty)
-    assert abs(shown - value) <= uncertainty / 2 + 1e-9 * abs(value)
-    assert abs(doubt - uncertainty) <= uncertainty / 2
-
-
 @given(st.text())
 def test_cleaned_text_can_be_written_and_commands_nothing(text):
     cleaned = wording.clean(text)
