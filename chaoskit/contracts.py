@@ -127,6 +127,12 @@ class Stage(Protocol):
     def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
         """Takes in events until `true()`, or until the time is over; says which."""
 
+    def set_users(self, users: int, spawn_rate: float) -> None:
+        """Changes how many Locust users there are. The load ends with the run, so nothing is to be undone."""
+
+    def undo(self, step: str) -> Sequence[str]:
+        """Heals what an earlier step did, now, as the end of the run would; says how, one line an act."""
+
     def note(self, text: str) -> None:
         """Something that the report should tell."""
 

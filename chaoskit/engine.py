@@ -17,7 +17,7 @@ from typing import Any
 
 from chaoskit import conditions, heal, journal, plan, record
 from chaoskit.conditions import MEASURES, Condition
-from chaoskit.contracts import Action, Intent
+from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import (
     BudgetError,
     ChaoskitError,
@@ -519,11 +519,20 @@ class Engine:
         self._keep_logs()
         intents = heal.open_intents(journal.read(self._folder / journal.FILE))
         left = []
-        for intent, healed in heal.healing(self._cluster, intents, self._sleep):
-            self._write("healed", n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
+        for intent, healed in self._heal(intents):
             if not healed.done:
                 left.append((f"{intent.verb} {intent.target}: {healed.how}", healed.fix))
         return tuple(left)
+
+    def undo(self, step: str) -> Sequence[str]:
+        """Heals what one step did, before the end; what could not be is tried again then."""
+        intents = [i for i in heal.open_intents(journal.read(self._folder / journal.FILE)) if i.step == step]
+        return [f"{intent.verb} {intent.target}: {healed.how}" for intent, healed in self._heal(intents)]
+
+    def _heal(self, intents: Sequence[Intent]) -> Iterator[tuple[Intent, Healed]]:
+        for intent, healed in heal.healing(self._cluster, intents, self._sleep):
+            self._write("healed", n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
+            yield intent, healed
 
     def _keep_logs(self) -> None:
         """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had. An
@@ -582,6 +591,12 @@ class _Scene:
 
     def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
         return self._engine.wait_until(true, within_s, what)
+
+    def set_users(self, users: int, spawn_rate: float) -> None:
+        self._engine._ports.load.set_users(users, spawn_rate)
+
+    def undo(self, step: str) -> Sequence[str]:
+        return self._engine.undo(step)
 
     def note(self, text: str) -> None:
         self._engine._write("note", text=f"{self._step.name}: {text}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias
 
 from chaoskit.model import Answer, ClusterInfo, LoadStatus, Raw, Right, WatchEvent
 from chaoskit.samples import Sample
@@ -25,6 +25,10 @@ class Signalled:
 
 Happening: TypeAlias = WatchEvent | LoadStatus | Signalled
 Post: TypeAlias = Callable[[Happening], None]
+
+
+MachineOrder = Literal["power_off", "power_on", "freeze", "thaw", "unplug", "plug"]
+"""What can befall a node's machine from outside: power, a standstill of all it runs, its network cable."""
 
 
 class Clock(Protocol):
@@ -45,6 +49,14 @@ class Clock(Protocol):
 
     def wait(self, timeout_s: float) -> Happening | None:
         """The next happening, or None when nothing came for `timeout_s`."""
+
+
+class Provider(Protocol):
+    """What only who made a cluster can do to it; the Cluster of such a cluster hands these calls on."""
+
+    def signal(self, pod: Raw, container: str, name: str) -> None: ...
+
+    def machine(self, node: str, order: MachineOrder) -> None: ...
 
 
 class Watching(Protocol):
@@ -92,6 +104,14 @@ class Cluster(Protocol):
         """Sends a signal (`KILL`, `TERM`) to a container's first process. The embedded cluster does it from outside the
         container; elsewhere it runs `kill` inside, where the kernel ignores a KILL to the first process."""
 
+    def machine(self, node: str, order: MachineOrder) -> None:
+        """Does something to a node's machine, as only who made the machines can: UsageError on any other cluster.
+        Idempotent: what is off already stays off."""
+
+    def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
+        """An HTTP request to a pod through the API server: status and body, whatever the status is. PortError if no
+        answer came from the pod."""
+
     def allowed(self, right: Right) -> bool:
         """SelfSubjectAccessReview."""
 
@@ -137,6 +157,9 @@ class Load(Protocol):
 
     def recent(self) -> Sequence[Sample]:
         """The samples recorded since the last call, of both recordings."""
+
+    def set_users(self, users: int, spawn_rate: float) -> None:
+        """From now on so many Locust users, started or stopped at this rate a second."""
 
     def tell(self, phase: str, step: str = "") -> None:
         """What the run is doing, for chaoskit's own metrics."""

@@ -30,7 +30,7 @@ from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, Refused
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, Objects, labels
 from chaoskit.plan import Plan
-from chaoskit.ports import Clock, Cluster, Load, Metrics, Signalled
+from chaoskit.ports import Clock, Cluster, Load, MachineOrder, Metrics, Signalled
 from chaoskit.report import html, junit, markdown
 from chaoskit.result import Result
 from chaoskit.spec import REFAPP, Experiment
@@ -125,7 +125,7 @@ class Session:
         info = ClusterInfo(
             "embedded", own.name, "", "", profile=own.profile, nodes=tuple(own.nodes), timings=dict(own.timings)
         )
-        return KubeCluster.connect(own.kubeconfig, None, signaller=_signaller(own), info=info, now=now)
+        return KubeCluster.connect(own.kubeconfig, None, provider=_Machines(own), info=info, now=now)
 
     def metrics(self) -> Metrics:
         from chaoskit.adapters.prometheus import PrometheusMetrics
@@ -220,16 +220,30 @@ def _journal_healed(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) 
     writing.close()
 
 
-def _signaller(own: EmbeddedCluster) -> Callable[[Raw, str, str], None]:
-    def send(pod: Raw, container: str, name: str) -> None:
+@dataclass(frozen=True, slots=True)
+class _Machines:
+    """The Provider of an embedded cluster."""
+
+    own: EmbeddedCluster
+
+    def signal(self, pod: Raw, container: str, name: str) -> None:
         for status in pod["status"].get("containerStatuses") or ():
             if status["name"] == container:
                 number = signal.Signals[f"SIG{name}"]
-                own.kill_container(pod["spec"]["nodeName"], str(status["containerID"]).rpartition("/")[2], number)
+                self.own.kill_container(pod["spec"]["nodeName"], str(status["containerID"]).rpartition("/")[2], number)
                 return
         raise UsageError(f"pod/{pod['metadata']['name']} has no container called {container}")
 
-    return send
+    def machine(self, node: str, order: MachineOrder) -> None:
+        orders: dict[MachineOrder, Callable[[str], None]] = {
+            "power_off": self.own.power_off,
+            "power_on": self.own.power_on,
+            "freeze": self.own.freeze,
+            "thaw": self.own.thaw,
+            "unplug": self.own.unplug,
+            "plug": self.own.plug,
+        }
+        orders[order](node)
 
 
 def slug(text: str) -> str:

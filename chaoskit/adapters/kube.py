@@ -12,19 +12,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from chaoskit.adapters import kubeconfig as kubeconfigs
 from chaoskit.adapters import podexec
 from chaoskit.adapters.apiserver import APPLY_PATCH, LONG_READ_S, MERGE_PATCH, ApiServer, Call
 from chaoskit.adapters.kinds import KNOWN, Resource, in_discovery, of_manifest, segment
 from chaoskit.adapters.reflector import PAGE, PATIENCE, Patience, Reflector, Reflectors, complete
-from chaoskit.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, PortError
+from chaoskit.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, PortError, UsageError
 from chaoskit.model import ClusterInfo, Raw, Right
-from chaoskit.ports import Post
+from chaoskit.ports import MachineOrder, Post, Provider
 
 FIELD_MANAGER = "chaoskit"
-Signaller = Callable[[Raw, str, str], None]
-"""Sends a signal to a container's first process, from outside: pod, container, signal."""
 _KILLS = (("kill",), ("/bin/kill",), ("busybox", "kill"))
 _KILLED_WITH_IT = (137, 143)
 """The exit codes of a `kill` that died with the container that it ended."""
@@ -39,13 +38,13 @@ class KubeCluster:
         self,
         api: ApiServer,
         *,
-        signaller: Signaller | None = None,
+        provider: Provider | None = None,
         info: ClusterInfo | None = None,
         now: Callable[[], float] = time.monotonic,
         patience: Patience = PATIENCE,
     ) -> None:
         self._api = api
-        self._signaller = signaller
+        self._provider = provider
         self._info = info
         self._now = now
         self._patience = patience
@@ -60,7 +59,7 @@ class KubeCluster:
         kubeconfig: Path | None,
         context: str | None,
         *,
-        signaller: Signaller | None = None,
+        provider: Provider | None = None,
         info: ClusterInfo | None = None,
         now: Callable[[], float] = time.monotonic,
         patience: Patience = PATIENCE,
@@ -70,7 +69,7 @@ class KubeCluster:
         `now` stamps the events of watches: pass the run's clock.
         """
         client, name = kubeconfigs.connect(kubeconfig, context)
-        cluster = cls(ApiServer(client, name), signaller=signaller, info=info, now=now, patience=patience)
+        cluster = cls(ApiServer(client, name), provider=provider, info=info, now=now, patience=patience)
         try:
             cluster.version()
         except ForbiddenError as error:
@@ -247,8 +246,8 @@ class KubeCluster:
         self._api.body(replace(call, what=f"evict pod/{name} in {namespace}", body=eviction))
 
     def signal(self, pod: Raw, container: str, signal: str) -> None:
-        if self._signaller is not None:
-            self._signaller(pod, container, signal)
+        if self._provider is not None:
+            self._provider.signal(pod, container, signal)
             return
         name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
         for kill in _KILLS:
@@ -266,6 +265,28 @@ class KubeCluster:
             why=f"the image of container {container or 'the first one'!r} has neither kill nor busybox",
             fix="kill the whole pod (kill_pod), use an image with kill in it, or run this on the embedded cluster",
         )
+
+    def machine(self, node: str, order: MachineOrder) -> None:
+        self._made_by_us(f"{order.replace('_', ' ')} {node}").machine(node, order)
+
+    def _made_by_us(self, what: str) -> Provider:
+        if self._provider is None:
+            raise UsageError(
+                f"cannot {what} on {self._api.context}",
+                why="a kubeconfig reaches the API, not the machines behind it",
+                fix="run this experiment on the embedded cluster: leave --context out",
+            )
+        return self._provider
+
+    def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
+        route, _, query = path.lstrip("/").partition("?")
+        proxy = f"{KNOWN['pod'].collection(namespace)}/{segment(f'{pod}:{port}', 'pod')}/proxy/{route}"
+        right = Right("get" if method == "GET" else "create", "", "pods", namespace, "proxy")
+        call = Call(f"ask pod/{pod} for {path}", method, proxy, dict(parse_qsl(query)), right=right)
+        outcome = self._api.once(call)
+        if outcome.error is not None or outcome.status_object():
+            raise self._api.refusal(call, outcome) from outcome.error
+        return outcome.status, outcome.body.decode("utf-8", "replace")
 
     # Watching
 

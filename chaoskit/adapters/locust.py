@@ -250,6 +250,10 @@ class LocustLoad:
         """The samples recorded since the last call, of both recordings."""
         return [sample for reader in self._readers for sample in reader.read()]
 
+    def set_users(self, users: int, spawn_rate: float) -> None:
+        if locust := self._processes.get("locust"):
+            locust.tell({"users": users, "spawn_rate": spawn_rate})
+
     def tell(self, phase: str, step: str = "") -> None:
         """`step` is the one that is under way or being watched; the others are not."""
         if pulse := self._processes.get("pulse"):

@@ -15,6 +15,7 @@ from locust.util.load_locustfile import load_locustfile
 
 import functools
 import gc
+import json
 import logging
 import os
 import random
@@ -158,6 +159,10 @@ class Agent:
                 self._late.append(max(0.0, time.perf_counter() - due))
         self._end()
 
+    def set_users(self, users: int, spawn_rate: float) -> None:
+        """From now on so many; Locust ends a shape of the locustfile's own by that."""
+        self._runner.start(users, spawn_rate)
+
     def _start(self) -> None:
         if self._shape is not None:
             self._runner.start_shape()
@@ -222,11 +227,15 @@ def _set_up_log() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler], format="%(asctime)s %(levelname)s %(message)s")
 
 
-def _end_with_parent(agent: Agent) -> None:
-    """Waits for the end of standard input, which comes when whoever started us is gone."""
+def _obey(agent: Agent) -> None:
+    """Takes orders from standard input, until its end, which comes when whoever started us is gone."""
     gevent.os.make_nonblocking(0)
-    while gevent.os.nb_read(0, 4096):
-        pass
+    unread = b""
+    while more := gevent.os.nb_read(0, 4096):
+        *lines, unread = (unread + more).split(b"\n")
+        for line in lines:
+            order = json.loads(line)
+            agent.set_users(int(order["users"]), float(order["spawn_rate"]))
     agent.stopping.set()
 
 
@@ -242,7 +251,7 @@ def _run(config: AgentConfig, voice: Voice) -> None:
     agent = Agent(config, loaded, voice)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         gevent.signal.signal(number, lambda *_: agent.stopping.set())
-    gevent.spawn(_end_with_parent, agent)
+    gevent.spawn(_obey, agent)
     gc.freeze()  # What is loaded stays: the collector need not look at it again and again.
     agent.run()
 

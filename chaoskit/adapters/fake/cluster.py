@@ -12,7 +12,7 @@ from chaoskit.adapters.fake.chronicle import Chronicle
 from chaoskit.adapters.fake.clock import FakeClock
 from chaoskit.adapters.fake.faults import Fault, Trouble
 from chaoskit.adapters.fake.kubelets import Kubelets
-from chaoskit.adapters.fake.network import Network
+from chaoskit.adapters.fake.network import Network, Reach
 from chaoskit.adapters.fake.scheduler import Scheduler
 from chaoskit.adapters.fake.settings import Behaviour, Timings
 from chaoskit.adapters.fake.store import Object, Store, copied, describe, kind_of, merge
@@ -20,7 +20,7 @@ from chaoskit.adapters.fake.watches import FakeWatching
 from chaoskit.adapters.fake.workloads import Workloads
 from chaoskit.errors import BudgetError, ConflictError, ForbiddenError, NotFoundError, PortError, UnreachableError
 from chaoskit.model import ClusterInfo, Raw, Right
-from chaoskit.ports import Post
+from chaoskit.ports import MachineOrder, Post
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Acted:
 
     at: float
     verb: str
-    """create, apply, patch, delete, evict or signal."""
+    """create, apply, patch, delete, evict, signal, ask, or what befell a machine."""
     kind: str
     namespace: str
     name: str
@@ -99,6 +99,26 @@ class FakeCluster:
             return sorted(found, key=lambda o: (objects.namespace(o), objects.name(o)))
 
         return self._call("list", kind, "", namespace, effect)
+
+    def machine(self, node: str, order: MachineOrder) -> None:
+        """A machine that is frozen or unplugged is as good as off: nothing on it answers or reports."""
+        self._pass_time()
+        found = self._find("node", node, "")
+        self._log(order, found)
+        if order in ("power_off", "freeze", "unplug"):
+            self.power_off(node)
+        else:
+            self.power_on(node)
+
+    def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
+        def effect() -> tuple[int, str]:
+            found = self._find("pod", pod, namespace)
+            if self.network.reach(objects.uid(found)) is not Reach.SERVES:
+                raise PortError(f"pod {pod} does not answer", where=namespace)
+            self._log("ask", found, {"path": path, "port": port, "method": method})
+            return 200, "{}"
+
+        return self._call("ask", "pod", pod, namespace, effect)
 
     def allowed(self, right: Right) -> bool:
         self._pass_time()
@@ -372,6 +392,8 @@ def _needed(verb: str, kind: str, namespace: str) -> tuple[Right, ...]:
         return (Right("create", "", "pods", within, "eviction"),)
     if verb == "signal":
         return (Right("create", "", "pods", within, "exec"),)
+    if verb == "ask":
+        return (Right("get", "", "pods", within, "proxy"),)
     if verb == "logs":
         return (Right("get", "", "pods", within, "log"),)
     return (Right("patch" if verb == "apply" else verb, known.group, known.plural, within),)

@@ -8,6 +8,7 @@ process dies is reset. What is under way at the present moment is held back unti
 from __future__ import annotations
 
 import heapq
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -47,6 +48,20 @@ class _Scripted:
     end: float
     outcome: Outcome
     streams: tuple[Stream, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Users:
+    """An order for so many users, given when there were `before`."""
+
+    at: float
+    before: float
+    wanted: int
+    rate: float
+
+    def number(self, at: float) -> float:
+        way = self.wanted - self.before
+        return self.before + math.copysign(min(abs(way), self.rate * (at - self.at)), way)
 
 
 @dataclass(slots=True)
@@ -108,6 +123,7 @@ class FakeLoad:
         self._lanes: list[_Lane] = []
         self._processes: dict[str, _Process] = {}
         self._scripted: list[_Scripted] = []
+        self._ordered: list[_Users] = []
         self._under_way: list[tuple[float, int, Sample]] = []
         self._made = 0
         self._fresh: list[Sample] = []
@@ -140,6 +156,7 @@ class FakeLoad:
             self._lanes.append(self._lane(Stream.LOCUST, LOCUST))
         whos = dict.fromkeys(lane.who for lane in self._lanes)
         self._processes = {who: _Process() for who in whos}
+        self._ordered = [_Users(self._began, 0.0, plan.users, plan.spawn_rate)]
         self._look()
         self._clock.after(STATUS_EVERY_S, self._tick)
         self._clock.after(plan.stop_after_s, self._run_out)
@@ -148,6 +165,10 @@ class FakeLoad:
         self._make_up_to(self._clock.now())
         found, self._fresh = self._fresh, []
         return found
+
+    def set_users(self, users: int, spawn_rate: float) -> None:
+        self._make_up_to(self._clock.now())
+        self._ordered.append(_Users(self._clock.now(), self._users(self._clock.now()), users, spawn_rate))
 
     def tell(self, phase: str, step: str = "") -> None:
         self.told.append((self._clock.now(), phase, step))
@@ -294,8 +315,9 @@ class FakeLoad:
         lane.latency = self.latency_s * (0.75 + 0.5 * lane.rng.random())
 
     def _users(self, at: float) -> float:
-        plan = self._plan
-        return max(1.0, min(plan.users, plan.spawn_rate * (at - self._began))) if plan else 0.0
+        """What was ordered last is reached at its rate, from what there was then."""
+        held = [order for order in self._ordered if order.at <= at]
+        return max(1.0, held[-1].number(at)) if held else 0.0
 
     def _request(self, lane: _Lane, index: int) -> Sample:
         at = lane.due

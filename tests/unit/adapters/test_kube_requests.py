@@ -15,6 +15,7 @@ from chaoskit.errors import (
     NotFoundError,
     PortError,
     UnreachableError,
+    UsageError,
 )
 from chaoskit.model import ClusterInfo, Right
 
@@ -231,11 +232,30 @@ def test_a_namesake_is_not_evicted_nor_counted_against_its_budget(served, script
 
 def test_signal_is_left_to_who_can_send_it_from_outside(served, write_kubeconfig):
     sent = []
-    signaller = lambda pod, container, name: sent.append((pod["metadata"]["name"], container, name))  # noqa: E731
-    cluster = KubeCluster.connect(write_kubeconfig(served.url), None, signaller=signaller)
+
+    class Provider:
+        def signal(self, pod, container, name):
+            sent.append((pod["metadata"]["name"], container, name))
+
+        def machine(self, node, order):
+            sent.append((node, order))
+
+    cluster = KubeCluster.connect(write_kubeconfig(served.url), None, provider=Provider())
     cluster.signal({"metadata": {"name": "front-1", "namespace": "shop"}}, "web", "KILL")
+    cluster.machine("node1", "power_off")
     cluster.close()
-    assert sent == [("front-1", "web", "KILL")]
+    assert sent == [("front-1", "web", "KILL"), ("node1", "power_off")]
+
+
+def test_a_machine_can_only_be_touched_by_who_made_it(cluster):
+    with pytest.raises(UsageError, match="power off node1") as told:
+        cluster.machine("node1", "power_off")
+    assert "embedded cluster" in told.value.fix
+
+
+def test_a_pod_is_asked_through_the_api_server(served, script, cluster):
+    served.on("GET", f"{PODS}/front-1%3A8080/proxy/crash", script.reply({"ok": True}))
+    assert cluster.ask("front-1", "shop", "/crash?code=1", 8080) == (200, '{"ok": true}')
 
 
 # Refusals
