@@ -187,6 +187,8 @@ class Act:
     landed: float | None
     how: str = ""
     error: str = ""
+    healed: float | None = None
+    """When what it changed was seen to be put back; None, too, for an act that needs no healing."""
 
 
 @dataclass(frozen=True, slots=True)

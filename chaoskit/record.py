@@ -214,6 +214,8 @@ def _steps(entries: Iterable[Entry], experiment: Experiment) -> tuple[StepRecord
             found[name]["ended"] = entry.at
         elif entry.kind == "refused" and name in found:
             found[name]["refused"] = entry.data["why"]
+        elif entry.kind == "healed" and entry.data.get("done"):
+            _take_healing([step["acts"] for step in found.values()], entry)
         elif name in found:
             _take_act(found[name]["acts"], entry)
     return tuple(
@@ -239,6 +241,13 @@ def _take_act(acts: dict[int, dict[str, Any]], entry: Entry) -> None:
         acts[n]["landed"], acts[n]["how"] = entry.at, entry.data["how"]
 
 
+def _take_healing(acts_of_steps: Iterable[dict[int, dict[str, Any]]], entry: Entry) -> None:
+    """Healing knows an intent by its number alone, whichever step it was of."""
+    for acts in acts_of_steps:
+        if (n := int(entry.data.get("n", -1))) in acts:
+            acts[n]["healed"] = entry.at
+
+
 def _act(data: Mapping[str, Any]) -> Act:
     return Act(
         what=data["what"],
@@ -248,4 +257,5 @@ def _act(data: Mapping[str, Any]) -> Act:
         landed=data.get("landed"),
         how=data.get("how", ""),
         error=data.get("error", ""),
+        healed=data.get("healed"),
     )

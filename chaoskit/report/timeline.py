@@ -23,6 +23,7 @@ CONDITION_LOOKS: dict[bool | None, tuple[str, str, int, int]] = {
     None: ("undecided", "could not be decided", 30, 70),
 }
 """Style, words, top and height of a condition's box, by whether it held."""
+ACT_KEYS = (Key("act", "ordered to landed", "box"), Key("held", "landed to healed", "box"))
 CONDITION_KEYS = tuple(Key(css, words, "box") for css, words, _, _ in CONDITION_LOOKS.values())
 
 
@@ -91,20 +92,40 @@ def _end(step: StepRecord, record: Record) -> float:
 
 
 def _acts(record: Record, axis: Axis, acts: Sequence[tuple[StepRecord, Act]]) -> Row:
-    """Each act from order to landing; texts for the first few, for many cannot be read anyhow."""
-    boxes = tuple(_act_box(axis, act, record) for _, act in acts[:200])
+    """Each act from order to landing, and on until it was healed; texts for the first few, for many cannot be read
+    anyhow."""
+    healed = [act for _, act in acts if act.healed is not None][:MOST_SPELLS]
+    boxes = (
+        *(_held_box(axis, act) for act in healed),
+        *(_act_box(axis, act, record) for _, act in acts[:MOST_SPELLS]),
+    )
     marks = tuple(
         Mark(axis.x(step.acts[0].ordered), "▼", _act_words(step.acts[0]), _hit(step), css="hit")
         for step in record.steps[:MOST_LABELS]
         if step.acts
     )
     said = [(act.ordered, _act_words(act)) for _, act in acts]
-    note = "from order to landing"
-    return Row("acts", note, 20, boxes=boxes, marks=picture.with_room(marks), said=picture.thinned(sorted(said)))
+    said += [(act.healed, f"{act.what}: healed") for act in healed if act.healed is not None]
+    note = "from order to landing" if not healed else ""
+    return Row(
+        "acts",
+        note,
+        20,
+        boxes=boxes,
+        marks=picture.with_room(marks),
+        keys=ACT_KEYS if healed else (),
+        said=picture.thinned(sorted(said)),
+    )
 
 
 def _act_box(axis: Axis, act: Act, record: Record) -> Box:
     return picture.box(axis, act.ordered, act.landed or record.ended, "act", _act_words(act), top=62, height=30)
+
+
+def _held_box(axis: Axis, act: Act) -> Box:
+    """What stayed as the act had made it, until it was put back."""
+    began = act.landed if act.landed is not None else act.ordered
+    return picture.box(axis, began, act.healed or began, "held", _act_words(act), top=70, height=14)
 
 
 def _hit(step: StepRecord) -> str:
@@ -116,7 +137,8 @@ def _hit(step: StepRecord) -> str:
 def _act_words(act: Act) -> str:
     accepted = f", accepted {act.accepted:.3f} s" if act.accepted is not None else ", not accepted"
     landed = f", landed {act.landed:.3f} s ({act.how})" if act.landed is not None else ", not seen to land"
-    return wording.one_line(f"{act.what}: ordered {act.ordered:.3f} s{accepted}{landed} {act.error}")
+    healed = f", healed {act.healed:.3f} s" if act.healed is not None else ""
+    return wording.one_line(f"{act.what}: ordered {act.ordered:.3f} s{accepted}{landed}{healed} {act.error}")
 
 
 # ── the steady state's conditions ────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from stories import play, story
+from stories import EXPERIMENT, play, story
 
 from chaoskit import record
 from chaoskit.errors import UsageError
@@ -113,3 +113,15 @@ def test_answers_are_read_back(tmp_path):
     assert record._answers(tmp_path / record.METRICS) == answers
     record.write_answers(tmp_path, {"a": Answer("q", (Series({}, ((1.0, float("nan")),)),))})
     assert str(record._answers(tmp_path / record.METRICS)["a"].series[0].points) == "((1.0, nan),)"
+
+
+def test_an_act_says_when_it_was_healed_and_one_that_needs_no_healing_does_not(tmp_path):
+    cordoned = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", "cordon_node: {of: deployment/front}")
+    cordoned = cordoned.replace("- recovery: {of: lose a pod, within: 5s}", "")
+    told = play(story(tmp_path / "cordoned", cordoned))
+    (act,) = record.read(told.folder)[1].steps[0].acts
+    heal = record.read(told.folder)[1].phases["heal"]
+    assert act.landed is not None
+    assert heal[0] <= act.healed <= heal[1]
+    (killed,) = record.read(play(story(tmp_path / "killed")).folder)[1].steps[0].acts
+    assert killed.healed is None

@@ -3,6 +3,7 @@
 import itertools
 from dataclasses import replace
 
+import pytest
 import story
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -226,3 +227,18 @@ def test_limits_that_lie_close_share_their_text():
     limits = [level for level in found if level.limit]
     assert len(limits) == 2
     assert [level.text for level in limits if level.text] == ["errors < 0.1%, errors < 1%"]
+
+
+def test_an_act_is_drawn_until_it_was_healed():
+    told = story.failing()
+    (step,) = told.record.steps
+    healed = replace(step, acts=(replace(step.acts[0], healed=41.5),))
+    row = next(
+        r for r in timeline.chart(replace(told.record, steps=(healed,)), told.experiment).rows if r.title == "acts"
+    )
+    held, act = row.boxes
+    assert (held.css, act.css) == ("held", "act")
+    assert held.x + held.width == pytest.approx(41.5 / 45 * 100, abs=0.1)
+    assert "healed 41.500 s" in held.title
+    assert [key.text for key in row.keys] == ["ordered to landed", "landed to healed"]
+    assert row.said[-1] == (41.5, f"{step.acts[0].what}: healed")
