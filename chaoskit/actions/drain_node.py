@@ -83,11 +83,12 @@ class DrainNode(CordonNode):
 
 
 def evictable(objects: Objects, node: str, within: str) -> list[Raw]:
-    """The experiment's pods on a node that a drain moves: not those of DaemonSets, nor those that are finished."""
+    """The experiment's pods on a node that a drain moves: not those of DaemonSets, nor those that are finished; but one
+    whose containers have ended and that is on its way out is there until it is gone."""
     return [
         pod
         for pod in objects.pods_on(node)
         if namespace(pod) == within
         and controller(pod)[0] != "daemonset"
-        and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed")
+        and (terminating(pod) or pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"))
     ]

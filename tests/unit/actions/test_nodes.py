@@ -124,9 +124,9 @@ def test_a_cordon_whose_mark_cannot_be_written_is_not_made(tmp_path):
     assert "could not be written" in run.judged().sentence
 
 
-def pod(named, *, node="n1", owner="ReplicaSet", phase="Running", ns=NAMESPACE):
+def pod(named, *, node="n1", owner="ReplicaSet", phase="Running", ns=NAMESPACE, **more):
     owners = [{"kind": owner, "uid": "o", "controller": True}]
-    meta = {"name": named, "namespace": ns, "uid": named, "ownerReferences": owners}
+    meta = {"name": named, "namespace": ns, "uid": named, "ownerReferences": owners, **more}
     return {"metadata": meta, "spec": {"nodeName": node}, "status": {"phase": phase}}
 
 
@@ -145,6 +145,13 @@ def test_daemons_and_finished_pods_are_not_evicted():
     )
     assert [name(p) for p in evictable(found, "n1", NAMESPACE)] == ["a", "f"]
     assert {node_of(p) for p in evictable(found, "n1", NAMESPACE)} == {"n1"}
+
+
+def test_an_evicted_pod_whose_containers_have_ended_is_waited_for_until_it_is_gone():
+    """The kubelet calls it Failed first, if it had to be killed, and takes it away some tenths of a second later."""
+    found = Objects()
+    found.put("pod", [pod("a", phase="Failed", deletionTimestamp="2027-01-15T08:00:00Z")])
+    assert [name(p) for p in evictable(found, "n1", NAMESPACE)] == ["a"]
 
 
 @pytest.mark.parametrize(
