@@ -129,6 +129,10 @@ def shown(text: str, value: float) -> str:
 
 def measure(name: str, samples: Sequence[Sample], began: float, ended: float) -> float | None:
     """A measure over the requests that were due in [began, ended); None when there was none."""
+    return MEASURES[name][2](measured(name, samples, began, ended), ended - began)
+
+
+def measured(name: str, samples: Sequence[Sample], began: float, ended: float) -> list[Sample]:
+    """The requests that a measure of [began, ended) is made of: those that were due then, of the pulse or of Locust."""
     of_pulse = name.startswith("pulse")
-    wanted = [s for s in samples if began <= s.intended < ended and (s.stream is not Stream.LOCUST) == of_pulse]
-    return MEASURES[name][2](wanted, ended - began)
+    return [s for s in samples if began <= s.intended < ended and (s.stream is not Stream.LOCUST) == of_pulse]

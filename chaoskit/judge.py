@@ -149,13 +149,19 @@ def _load(load: Load, experiment: Experiment, record: Record) -> Finding:
         title,
         "precondition",
         Verdict.PASSED if reached else Verdict.INCONCLUSIVE,
-        f"{'' if reached else 'too few '}good answers to Locust's users in the steady state",
+        f"{_how_many(reached, rate)} to Locust's users in the steady state",
         value=rate,
         unit="/s",
         limit=f"at least {units.exact(load.must_reach, '/s')}",
         margin=None if rate is None else rate - load.must_reach,
         asked=False,
     )
+
+
+def _how_many(reached: bool, rate: float | None) -> str:
+    if reached:
+        return "good answers"
+    return "too few good answers" if rate else "no good answer"
 
 
 def _when_steady(experiment: Experiment, record: Record) -> tuple[float, float]:
@@ -182,8 +188,9 @@ def _generator(record: Record) -> Finding:
     late = conditions.percentile([s.sent - s.intended for s in pulse], 0.99) if pulse else 0.0
     if late > LATEST_PULSE_S:
         trouble.append(f"the pulse was late by {units.show(late, 's')} (99th percentile)")
-    if not pulse and "watched" in record.phases:
-        trouble.append("the pulse recorded nothing")
+    if not pulse:
+        watched = "while the steps were watched" if "watched" in record.phases else "before the run ended"
+        trouble.append(f"the pulse recorded nothing {watched}")
     kept_up = (
         f"the pulse was late by {units.show(late, 's')} (99th percentile), {units.count(not_sent, 'request')} not sent"
     )

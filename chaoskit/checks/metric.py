@@ -71,12 +71,14 @@ class Metric(Check):
 
     def _judge_measure(self, record: Record, began: float, ended: float) -> Finding:
         samples = record.pulse if self.holds.name.startswith("pulse") else record.locust
-        value = conditions.measure(self.holds.name, samples, began, ended)
-        unit = MEASURES[self.holds.name][0]
-        data = {"measure": MEASURES[self.holds.name][1], "from": began, "to": ended, "requests": len(samples)}
+        unit, meaning, measure = MEASURES[self.holds.name]
+        within = conditions.measured(self.holds.name, samples, began, ended)
+        value = measure(within, ended - began)
+        shown = (Evidence("requests", {"measure": meaning, "from": began, "to": ended, "requests": len(within)}),)
         if value is None:
-            return inconclusive(self, "no request was recorded in the window", step=self.of)
-        return self._finding(value, unit, (Evidence("requests", data),), f"over {units.show(ended - began, 's')}")
+            return inconclusive(self, "no request was recorded in the window", step=self.of, evidence=shown)
+        reason = f"{units.count(len(within), 'request')} in {units.show(ended - began, 's')}"
+        return self._finding(value, unit, shown, reason)
 
     def _judge_answer(self, record: Record, began: float, ended: float) -> Finding:
         answer = record.answers.get(self.holds.name)
@@ -90,10 +92,14 @@ class Metric(Check):
         unit = self.holds.unit
         worst = self.holds.worst(finite) if finite else None
         if worst is not None and self.holds.holds(worst) is False and not (answer and answer.warnings):
-            return self._finding(worst, unit, shown, _of_samples(len(values)))
+            return self._finding(worst, unit, shown, self._of_samples(len(values)))
         if why or worst is None:
             return inconclusive(self, why or "no data", step=self.of, evidence=shown, value=worst, unit=unit)
-        return self._finding(worst, unit, shown, _of_samples(len(values)))
+        return self._finding(worst, unit, shown, self._of_samples(len(values)))
+
+    def _of_samples(self, number: int) -> str:
+        last = "last " if self.when == "at the end" else ""
+        return f"the {last or 'only '}sample" if number == 1 else f"the worst of {number} {last}samples"
 
     def _finding(self, value: float, unit: str, shown: tuple[Evidence, ...], reason: str) -> Finding:
         return Finding(
@@ -108,10 +114,6 @@ class Metric(Check):
             step=self.of,
             evidence=shown,
         )
-
-
-def _of_samples(number: int) -> str:
-    return "the only sample" if number == 1 else f"the worst of {number} samples"
 
 
 def _usable(

@@ -80,7 +80,7 @@ def promql() -> Iterator[Case]:
     for name, expect in (("during", DURING), ("overall", OVERALL), ("at the end", AT_END)):
         yield asked(f"good, {name}", PASS, expect, good)
         yield asked(
-            f"bad, {name}", FAIL, expect, bad, says="the only sample" if name == "at the end" else "the worst of"
+            f"bad, {name}", FAIL, expect, bad, says="the last sample" if name == "at the end" else "the worst of"
         )
         yield asked(f"no series, {name}", OPEN, expect, says="no data")
         yield asked(f"series without points, {name}", OPEN, expect, (), says="no data")

@@ -110,3 +110,14 @@ def test_a_step_that_landed_is_the_one_that_is_judged():
 @pytest.mark.parametrize(("check", "rests"), list(zip(EVERY, (False, False, True, False, True, False), strict=True)))
 def test_a_check_says_whether_it_rests_on_the_load(check, rests):
     assert check.rests_on_load() is rests
+
+
+def test_a_measure_counts_the_requests_of_its_window_alone():
+    """Those before and after the step are other people's evidence."""
+    found = Metric(holds="failures < 1%", of=STEP).judge(record())
+    assert found.evidence[0].data["requests"] == 200
+    assert found.reason == "200 requests in 10 s"
+    pulse = Metric(holds="pulse_failures < 1%", of=STEP).judge(record())
+    assert pulse.evidence[0].data["requests"] == 1000
+    nobody = Metric(holds="failures < 1%", of=STEP).judge(record(locust=()))
+    assert nobody.evidence[0].data["requests"] == 0
