@@ -87,19 +87,36 @@ def _options(given: dict[str, Any], out: Path | None = None) -> Options:
 FILES = click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
 
 
+APP = click.option(
+    "--app", type=click.Path(path_type=Path, exists=True), help="Other manifests than the experiment's: file or folder."
+)
+
+
 @cli.command()
 @FILES
 @_cluster_options
 @click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/TIME-NAME where not given.")
+@APP
+@click.option(
+    "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only experiments that carry this label."
+)
 @click.option("--yes", is_flag=True, help="Do not ask before the first act on a cluster that chaoskit did not make.")
-def run(files: tuple[Path, ...], out: Path | None, yes: bool, **given: Any) -> None:  # noqa: ANN401 - click's options
+def run(
+    files: tuple[Path, ...],
+    out: Path | None,
+    app: Path | None,
+    labels: tuple[str, ...],
+    yes: bool,
+    **given: Any,  # noqa: ANN401 - click's options
+) -> None:
     """Run experiments: deploy, load, break, watch, heal, judge, report."""
     from chaoskit.report.terminal import LiveView, print_verdict
     from chaoskit.session import Session
 
-    experiments, problems = _load_all(files)
+    experiments, problems = _load_all(files, app)
     if problems:
         raise ExperimentError(problems)
+    experiments = _labelled(experiments, labels)
     if out is not None and len(experiments) > 1:
         raise UsageError("--out names the folder of one run", why=f"these are {len(experiments)}", fix="leave it out")
     codes = []
@@ -123,25 +140,40 @@ def worst_code(codes: Sequence[int]) -> int:
     return max(codes, key=(0, 3, 1, 2, 4, 130, 5).index, default=0)
 
 
-def _load_all(files: Sequence[Path]) -> tuple[list[tuple[Path, Experiment]], list[str]]:
+def _labelled(experiments: list[tuple[Path, Experiment]], wanted: Sequence[str]) -> list[tuple[Path, Experiment]]:
+    """Those that carry every label asked for. UsageError where none does: nothing tried is nothing proved."""
+    pairs = [tuple(label.partition("=")[::2]) for label in wanted]
+    found = [(file, e) for file, e in experiments if all(e.labels.get(key) == value for key, value in pairs)]
+    if not found:
+        raise UsageError(
+            f"no experiment carries {' and '.join(wanted)}",
+            why=f"these are {len(experiments)}",
+            fix="see labels in the experiment files; write -l KEY=VALUE",
+        )
+    return found
+
+
+def _load_all(files: Sequence[Path], app: Path | None = None) -> tuple[list[tuple[Path, Experiment]], list[str]]:
     """The experiments, each with a locustfile that imports, and what is wrong with the others: it is told before a
     cluster is started."""
     found: list[tuple[Path, Experiment]] = []
     problems: list[str] = []
     for file in _expanded(files):
         try:
-            found.append((file, _load(file)))
+            found.append((file, _load(file, app)))
         except ExperimentError as error:
             problems += error.problems
     return found, problems
 
 
-def _load(file: Path) -> Experiment:
-    """ExperimentError, too, for a locustfile that does not import."""
+def _load(file: Path, app: Path | None = None) -> Experiment:
+    """The experiment, on another app where one is named. ExperimentError also where its locustfile does not import."""
     from chaoskit import spec
     from chaoskit.adapters.locust import check_locustfile
 
     experiment = spec.load(file)
+    if app is not None:
+        experiment = spec.with_changes(experiment, {"app": {"manifests": str(app.resolve()), "namespace": ""}})
     try:
         if own := experiment.own_locustfile:
             check_locustfile(own)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chaoskit import cli
 from chaoskit.cli import worst_code
 
 EXPERIMENT = """\
@@ -87,3 +88,23 @@ def test_every_command_tells_what_it_does(tmp_path, command):
 )
 def test_of_several_runs_the_worst_exit_code_wins(codes, worst):
     assert worst_code(codes) == worst
+
+
+def test_a_label_that_no_experiment_carries_is_a_mistake_and_not_a_pass(tmp_path):
+    (tmp_path / "my.yaml").write_text(EXPERIMENT.replace("load: {locustfile: users.py}", "labels: {tier: nightly}"))
+    done = chaoskit(tmp_path, "run", "my.yaml", "-l", "tier=weekly")
+    assert done.returncode == 2
+    assert "no experiment carries tier=weekly" in done.stderr
+
+
+def test_another_app_is_named_by_its_manifests(tmp_path):
+    (tmp_path / "my.yaml").write_text(EXPERIMENT.replace("load: {locustfile: users.py}", "app: {namespace: shop}"))
+    experiment = cli._load(tmp_path / "my.yaml", tmp_path)
+    assert (experiment.app.manifests, experiment.app.namespace) == (str(tmp_path), "")
+
+
+def test_an_app_that_is_not_there_is_told(tmp_path):
+    (tmp_path / "my.yaml").write_text(EXPERIMENT)
+    done = chaoskit(tmp_path, "run", "my.yaml", "--app", "nowhere")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
