@@ -1,4 +1,4 @@
-"""The embedded cluster for the cluster tests: one for the whole session, reused when it is up.
+"""The embedded cluster for the cluster tests: one for the whole session, reused when it is up; and a small app on it.
 
 On a machine that cannot run nodes these tests are skipped, and say so; where CHAOSKIT_NEED_CLUSTER is set, as in CI,
 that is a failure.
@@ -7,15 +7,23 @@ that is a failure.
 from __future__ import annotations
 
 import os
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+import yaml
+from started import until
 
+from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster import embedded
 from chaoskit.cluster.embedded import EmbeddedCluster
 from chaoskit.errors import ToolError
+from chaoskit.objects import ready, terminating
 
 NAME = "chaoskit"
+WEB = Path(__file__).parent / "web.yaml"
+REPLICAS = 4
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -50,3 +58,34 @@ def embedded_cluster() -> Iterator[EmbeddedCluster]:
         return
     yield embedded.up(NAME, say=print)
     embedded.down(NAME)
+
+
+@pytest.fixture(scope="session")
+def api(embedded_cluster: EmbeddedCluster) -> Iterator[KubeCluster]:
+    found = KubeCluster.connect(embedded_cluster.kubeconfig, None)
+    yield found
+    found.close()
+
+
+@pytest.fixture(scope="session")
+def web_namespace(api: KubeCluster) -> Iterator[str]:
+    name = f"web-{uuid.uuid4().hex[:6]}"
+    api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+    for manifest in yaml.safe_load_all(WEB.read_text()):
+        api.apply(manifest, name)
+    yield name
+    api.delete("namespace", name)
+
+
+@pytest.fixture
+def web(api: KubeCluster, web_namespace: str) -> str:
+    """A namespace in which web.yaml is deployed, and whole again after whatever the test before did to it."""
+
+    def whole() -> bool:
+        pods = api.list("pod", web_namespace)
+        service = api.get("service", "web", web_namespace)
+        balanced = (service["status"].get("loadBalancer") or {}).get("ingress")
+        return bool(balanced) and len(pods) == REPLICAS and all(ready(p) and not terminating(p) for p in pods)
+
+    until("four servers", whole)
+    return web_namespace
