@@ -71,6 +71,9 @@ class Part(BaseModel):
         return {"anyOf": [{"type": "string"}, found]} if cls.short_form else found
 
 
+LONGEST_CALL_S = 30.0
+"""How long one call of the Cluster port may take, with its repetitions while an API does not answer."""
+
 # ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -154,6 +157,10 @@ class Action(Part):
     def number(self, of: int) -> int:
         """How many of `of` candidates it wants to hit."""
         raise NotImplementedError
+
+    def longest_s(self, targets: int) -> float:
+        """How long hitting so many targets may take. An action that waits adds its own deadlines."""
+        return targets * LONGEST_CALL_S
 
     def perform(self, stage: Stage) -> None:
         """Hits `stage.targets`."""

@@ -45,6 +45,8 @@ LOOK_S = 1.0
 LONGEST_LOOK_S = 10.0
 """A look at a measure covers as much time as the steady state is to last, within a second and this."""
 LAND_WITHIN_S = 10.0
+SLACK_S = 120.0
+"""For what a run does beside waiting and acting: its calls, and Prometheus' last answers."""
 MOST_LOGS = 20
 SYNC_WITHIN_S = 15.0
 LOAD_WITHIN_S = 15.0
@@ -418,9 +420,15 @@ class Engine:
         return all(self._statuses[who].sent > 0 if who in self._statuses else False for who in wanted)
 
     def _longest_run(self) -> float:
+        """The load ends by itself after this, should nobody be left to end it; never while the run needs it."""
         steady = self._experiment.steady_state
         waits = 2 * (steady.within + steady.for_) if steady else 0.0
-        return 120.0 + waits + sum(step.watch_s + 120.0 for step in self._experiment.steps)
+        return SLACK_S + waits + sum(map(self._longest_step, self._experiment.steps))
+
+    def _longest_step(self, step: Step) -> float:
+        """By the action's own deadlines, if it hits as many as it may want of all that there is."""
+        most = max(len(self._objects.all(kind)) for kind in ("pod", "node"))
+        return step.watch_s + LAND_WITHIN_S + step.action.longest_s(step.action.number(most))
 
     # ── steady state ─────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -27,6 +27,9 @@ class DrainNode(CordonNode):
     def rights(self, namespace: str) -> Sequence[Right]:
         return (*super().rights(namespace), Right("create", "", "pods", namespace, "eviction"))
 
+    def longest_s(self, targets: int) -> float:
+        return super().longest_s(targets) + targets * self.within
+
     def perform(self, stage: Stage) -> None:
         for target in stage.targets:
             if cordon(stage, target):

@@ -54,6 +54,10 @@ class KillPod(Action):
     def number(self, of: int) -> int:
         return max(1, math.floor(share(self.count) * of + ROUNDING)) if isinstance(self.count, str) else self.count
 
+    def longest_s(self, targets: int) -> float:
+        """One pod after the other may have to wait for its disruption budget."""
+        return super().longest_s(targets) + (targets * ACCEPT_WITHIN_S if self.mode == "evict" else 0.0)
+
     def perform(self, stage: Stage) -> None:
         for target in stage.targets:
             if self.mode == "evict":

@@ -86,6 +86,14 @@ def test_a_drain_of_pods_that_ignore_their_end_gives_up_at_its_deadline(tmp_path
     assert run.residue() == []
 
 
+def test_the_load_lasts_as_long_as_a_drain_may(tmp_path):
+    shop = (*SHOP, manifests.budget("front", minAvailable=3))
+    run = told(tmp_path, "drain_node: {of: deployment/front, within: 400s}", shop=shop)
+    assert run.ending.error is None
+    assert run.ending.how == "complete"
+    assert "after 400 s" in run.entries("note")[0].data["text"]
+
+
 def test_an_eviction_whose_answer_is_lost_is_one_eviction(tmp_path):
     run = told(
         tmp_path,
