@@ -1,96 +1,134 @@
-"""A run that is stopped, or killed, in the middle of a fault: what it broke is put back, by itself or by `heal`."""
+"""A run that is stopped, or killed, at any stage: what it made and broke is put back, by itself or by `heal`."""
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from started import Started, chaoskit, processes_of, residue
 
-from chaoskit import journal
 from chaoskit.adapters.kube import KubeCluster
-from chaoskit.cluster.embedded import EmbeddedCluster
-from chaoskit.model import MANAGED_BY, UNDO_ANNOTATION
 
 pytestmark = pytest.mark.cluster
+WEB = Path(__file__).parent / "web.yaml"
 EXPERIMENT = """\
 name: a node is cordoned
-load: {users: 2, pulse: {period: 50ms}}
+app: {manifests: web.yaml, service: web}
+load: LOAD
+metrics: {nodes: sum(kube_node_info)}
+steady_state: {hold: [nodes STEADY], for: 1s}
 steps:
   - name: cordon
     cordon_node: {name: node2}
-    watch: 60s
+    watch: WATCH
 expect:
-  - outage: {of: cordon, at_most: 5s}
+  - metric: nodes >= 1
 """
-CORDONED_WITHIN_S = 60.0
+PULSE = "{locustfile: none, pulse: {period: 50ms}}"
+BUDGET = """
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web}
+spec: {maxUnavailable: 0, selector: {matchLabels: {app: web}}}
+"""
+PROMPT_S = 3.0
+"""What a stop may take beside healing: the load's end, the report, the process's own."""
 
 
-@pytest.fixture
-def cluster(embedded_cluster: EmbeddedCluster) -> Iterator[KubeCluster]:
-    found = KubeCluster.connect(embedded_cluster.kubeconfig, None)
-    yield found
-    found.close()
+def begin(home: Path, *, load: str = PULSE, steady: str = ">= 1", watch: str = "60s") -> Started:
+    shutil.copy(WEB, home)
+    text = EXPERIMENT.replace("LOAD", load).replace("STEADY", steady).replace("WATCH", watch)
+    return Started.begin(home, text)
 
 
-def begin(folder: Path) -> subprocess.Popen[bytes]:
-    """`chaoskit run`, up to the moment in which its node is cordoned and the journal says so."""
-    (folder / "cordon.yaml").write_text(EXPERIMENT)
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "chaoskit", "run", "cordon.yaml", "--out", "run"],
-            cwd=folder,
-            stdout=said,
-            stderr=said,
-        )
-    deadline = time.monotonic() + CORDONED_WITHIN_S
-    while time.monotonic() < deadline and process.poll() is None:
-        path = folder / "run" / journal.FILE
-        if path.exists() and any(e.kind == "landed" for e in journal.read(path)):
-            return process
-        time.sleep(0.1)
-    process.kill()
-    process.wait()
-    raise AssertionError((folder / "said").read_text())
+def result(run: Started) -> dict[str, Any]:
+    return dict(json.loads((run.run / "result.json").read_text()))
 
 
-def residue(cluster: KubeCluster) -> list[str]:
-    """What a run may have left: cordoned or annotated nodes, and namespaces of chaoskit's that are not going away."""
-    nodes = [
-        str(node["metadata"]["name"])
-        for node in cluster.list("node")
-        if node["spec"].get("unschedulable")
-        or any(key.startswith(UNDO_ANNOTATION) for key in node["metadata"].get("annotations") or {})
-    ]
-    spaces = [str(s["metadata"]["name"]) for s in cluster.list("namespace", selector=f"{MANAGED_BY}=chaoskit")]
-    return nodes + spaces
+def ends_well(run: Started, number: signal.Signals, cluster: KubeCluster) -> None:
+    """It is signalled, and ends healed, reported and in time."""
+    signalled = run.interrupt(number)
+    assert run.wait() == 130, run.said()
+    took = time.time() - signalled
+    assert residue(cluster) == []
+    assert processes_of(run.run) == []
+    assert {"result.json", "junit.xml", "summary.md", "report.html"} <= {path.name for path in run.run.iterdir()}
+    entries = run.entries()
+    healing = next(e for e in entries if e.kind == "phase" and e.data["name"] == "heal")
+    assert entries[-1].kind == "ended"
+    assert took - (entries[-1].at - healing.at) < PROMPT_S, (took, healing, entries[-1])
+    assert [e.data["done"] for e in entries if e.kind == "healed"].count(False) == 0
+
+
+def stopped(run: Started, number: signal.Signals) -> None:
+    """Its result says that it did not come to its end, and nothing passed for lack of evidence."""
+    said = result(run)
+    assert (said["how"], said["exit_code"], said["verdict"]) == ("interrupted", 130, "inconclusive")
+    assert number.name in said["error"]
+
+
+@pytest.mark.parametrize(
+    ("stage", "number", "more"),
+    [
+        ("deploy", signal.SIGINT, {}),
+        ("load", signal.SIGTERM, {"load": "{users: 2, pulse: {period: 50ms}}"}),
+        ("steady", signal.SIGINT, {"steady": "> 1000"}),
+    ],
+)
+def test_a_signal_before_the_first_step(
+    api: KubeCluster, tmp_path: Path, stage: str, number: signal.Signals, more: dict[str, str]
+) -> None:
+    run = begin(tmp_path, **more)
+    run.await_entry("phase", name=stage)
+    if stage == "deploy":  # When its namespace is there, and its manifests are on their way.
+        run.await_entry("outcome", outcome="done")
+    ends_well(run, number, api)
+    stopped(run, number)
+    assert not [e for e in run.entries() if e.kind == "step began"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_in_the_middle_of_a_fault_heals_and_reports(
-    cluster: KubeCluster, tmp_path: Path, number: signal.Signals
-) -> None:
-    process = begin(tmp_path)
-    process.send_signal(number)
-    assert process.wait(60) == 130, (tmp_path / "said").read_text()
-    assert residue(cluster) == []
-    assert (tmp_path / "run" / "report.html").exists()
+def test_a_signal_in_the_middle_of_a_fault(api: KubeCluster, tmp_path: Path, number: signal.Signals) -> None:
+    run = begin(tmp_path)
+    run.await_entry("landed")
+    ends_well(run, number, api)
+    stopped(run, number)
 
 
-def test_what_a_killed_run_broke_is_healed_without_its_folder(
-    cluster: KubeCluster, embedded_cluster: EmbeddedCluster, tmp_path: Path
-) -> None:
-    process = begin(tmp_path)
-    process.kill()
-    process.wait()
-    assert "node2" in residue(cluster)
-    heal = [sys.executable, "-m", "chaoskit", "heal"]
-    first = subprocess.run(heal, cwd=tmp_path, capture_output=True, text=True, timeout=150, check=False)
+def test_a_signal_while_a_drain_waits_for_a_budget(api: KubeCluster, tmp_path: Path) -> None:
+    run = draining(tmp_path)
+    run.await_entry("outcome", outcome="refused")
+    ends_well(run, signal.SIGTERM, api)
+    stopped(run, signal.SIGTERM)
+
+
+def draining(home: Path) -> Started:
+    (home / "web.yaml").write_text(WEB.read_text() + BUDGET)
+    text = EXPERIMENT.replace("cordon_node: {name: node2}", "drain_node: {of: deployment/web}")
+    return Started.begin(home, text.replace("LOAD", "none").replace("STEADY", ">= 1").replace("WATCH", "60s"))
+
+
+def test_a_signal_while_it_heals_lets_it_heal_and_keeps_the_verdict(api: KubeCluster, tmp_path: Path) -> None:
+    """All is known by then; but whoever stops it does not want the next experiment either."""
+    run = begin(tmp_path, load="none", watch="3s")
+    run.await_entry("phase", name="heal")
+    ends_well(run, signal.SIGINT, api)
+    assert result(run)["how"] == "complete"
+    assert "passed" in run.said()
+
+
+def test_what_a_killed_run_broke_is_healed_without_its_folder(api: KubeCluster, tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.await_entry("landed")
+    run.kill()
+    assert "node2" in residue(api)
+    first = chaoskit(tmp_path, "heal", within_s=150)
     assert first.returncode == 0, first.stdout + first.stderr
-    assert residue(cluster) == []
-    second = subprocess.run(heal, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert "nothing to heal" in second.stdout
+    assert residue(api) == []
+    assert "nothing to heal" in chaoskit(tmp_path, "heal").stdout
