@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from chaoskit.errors import ClusterError
 from chaoskit.model import Raw
-from chaoskit.objects import Objects, name, namespace, ready, ready_endpoints, trouble
+from chaoskit.objects import (
+    Objects,
+    controller,
+    name,
+    namespace,
+    ready,
+    ready_endpoints,
+    terminating,
+    trouble,
+)
 from chaoskit.spec import App
 
 HOPELESS = (
@@ -16,24 +27,63 @@ HOPELESS = (
     "CreateContainerError",
 )
 """Reasons of the kubelet that waiting does not mend."""
+COUNTED = ("deployment", "replicaset", "statefulset", "daemonset")
+"""Kinds that say themselves how many of their pods are ready. All other pods are looked at one by one."""
 
 
 def unready(objects: Objects, within: str) -> tuple[str, bool]:
     """(what is not ready yet, or empty; whether waiting is useless)."""
     for pod in _in(objects, "pod", within):
-        why = trouble(pod)
-        if why.split(":", maxsplit=1)[0] in HOPELESS:
+        if why := _hopeless(pod):
             return f"pod/{name(pod)}: {why}", True
-    for kind in ("deployment", "statefulset"):
-        for workload in _in(objects, kind, within):
-            if why := _behind(workload):
-                return f"{kind}/{name(workload)}: {why}{_first_trouble(objects, within)}", False
-    for service in _in(objects, "service", within):
-        if why := _unserved(objects, service):
-            return f"service/{name(service)}: {why}", False
+    waiting = (*_workloads(objects, within), *_single_pods(objects, within), *_services(objects, within))
+    if waiting:
+        return waiting[0], False
     if not _in(objects, "pod", within):
         return "there is no pod yet", False
     return "", False
+
+
+def _hopeless(pod: Raw) -> str:
+    """Why a pod will never be ready, or empty. A failed one without a controller is started by nobody again."""
+    if not controller(pod)[1] and _phase(pod) == "Failed":
+        status = pod["status"]
+        return ": ".join(["it has failed", *(str(status[k]) for k in ("reason", "message") if status.get(k))])
+    why = trouble(pod)
+    return why if why.split(":", maxsplit=1)[0] in HOPELESS else ""
+
+
+def _workloads(objects: Objects, within: str) -> Iterator[str]:
+    for kind in COUNTED:
+        for workload in _in(objects, kind, within):
+            # A Deployment's own ReplicaSets are its business: old ones, and ones under way.
+            if not controller(workload)[1] and (why := _behind(workload, kind)):
+                yield f"{kind}/{name(workload)}: {why}{_first_trouble(objects, within)}"
+
+
+def _single_pods(objects: Objects, within: str) -> Iterator[str]:
+    """Pods of nobody, of Jobs, and of controllers of other kinds. One that has ended well has done its work; of one
+    that failed its controller may start another, which then counts."""
+    found = [p for p in _in(objects, "pod", within) if controller(p)[0] not in COUNTED and not terminating(p)]
+    good = {controller(p)[1] for p in found if _is_good(p)}
+    for pod in found:
+        failed = _phase(pod) == "Failed"
+        if not _is_good(pod) and not (failed and controller(pod)[1] in good):
+            yield f"pod/{name(pod)}: {'it has failed' if failed else trouble(pod) or 'it is not ready'}"
+
+
+def _is_good(pod: Raw) -> bool:
+    return ready(pod) or _phase(pod) == "Succeeded"
+
+
+def _phase(pod: Raw) -> str:
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+def _services(objects: Objects, within: str) -> Iterator[str]:
+    for service in _in(objects, "service", within):
+        if why := _unserved(objects, service):
+            yield f"service/{name(service)}: {why}"
 
 
 def address_of(service: Raw | None, app: App) -> str:
@@ -57,12 +107,14 @@ def _in(objects: Objects, kind: str, within: str) -> list[Raw]:
     return [o for o in objects.all(kind) if namespace(o) == within]
 
 
-def _behind(workload: Raw) -> str:
+def _behind(workload: Raw, kind: str) -> str:
     status, spec = workload.get("status") or {}, workload["spec"]
-    wanted = int(spec.get("replicas", 1))
     if int(status.get("observedGeneration", 0)) < int(workload["metadata"].get("generation", 0)):
         return "its controller has not seen it yet"
-    have = int(status.get("readyReplicas", 0))
+    if kind == "daemonset":
+        wanted, have = int(status.get("desiredNumberScheduled", 0)), int(status.get("numberReady", 0))
+    else:
+        wanted, have = int(spec.get("replicas", 1)), int(status.get("readyReplicas", 0))
     return f"{have} of {wanted} pods are ready" if have < wanted else ""
 
 

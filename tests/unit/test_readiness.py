@@ -21,9 +21,26 @@ def deployment(ready, wanted=3, *, seen=2, generation=2):
     return {"metadata": meta("front", generation=generation), "spec": {"replicas": wanted}, "status": status}
 
 
-def pod(name="p1", reason="", message=""):
+def pod(name="p1", reason="", message="", *, of="ReplicaSet", owner="o1", ready=True, phase="Running"):
     state = {"waiting": {"reason": reason, "message": message}} if reason else {"running": {}}
-    return {"metadata": meta(name), "spec": {}, "status": {"containerStatuses": [{"name": "c", "state": state}]}}
+    owners = [{"kind": of, "uid": owner, "controller": True}] if of else []
+    conditions = [{"type": "Ready", "status": "True" if ready and phase == "Running" and not reason else "False"}]
+    status = {"phase": phase, "containerStatuses": [{"name": "c", "state": state}], "conditions": conditions}
+    return {"metadata": meta(name, ownerReferences=owners), "spec": {}, "status": status}
+
+
+def daemons(ready, wanted=3, *, seen=2):
+    status = {"numberReady": ready, "desiredNumberScheduled": wanted, "observedGeneration": seen}
+    return {"metadata": meta("agent", generation=2), "spec": {}, "status": status}
+
+
+def replicas(ready, *, owner=""):
+    owners = [{"kind": "Deployment", "uid": owner, "controller": True}] if owner else []
+    return {
+        "metadata": meta("old", ownerReferences=owners),
+        "spec": {"replicas": 2},
+        "status": {"readyReplicas": ready},
+    }
 
 
 def service(kind="LoadBalancer", *, address="10.89.100.1", selector=True, port=80):
@@ -64,6 +81,27 @@ def app(**kinds):
             "deployment/front: 0 of 3 pods are ready (pod/p1: CrashLoopBackOff: back-off 10s)",
             False,
         ),
+        ({"daemonset": [daemons(3)]}, "", False),
+        ({"daemonset": [daemons(1)]}, "daemonset/agent: 1 of 3 pods are ready", False),
+        ({"daemonset": [daemons(0, 0, seen=0)]}, "daemonset/agent: its controller has not seen it yet", False),
+        ({"replicaset": [replicas(1)]}, "replicaset/old: 1 of 2 pods are ready", False),
+        ({"replicaset": [replicas(0, owner="d1")]}, "", False),
+        ({"pod": [pod(), pod("bare", of="")]}, "", False),
+        ({"pod": [pod(), pod("bare", of="", ready=False)]}, "pod/bare: it is not ready", False),
+        ({"pod": [pod("bare", "CrashLoopBackOff", "back-off", of="")]}, "pod/bare: CrashLoopBackOff: back-off", False),
+        ({"pod": [pod("bare", of="", phase="Succeeded")]}, "", False),
+        ({"pod": [pod("bare", of="", phase="Failed")]}, "pod/bare: it has failed", True),
+        ({"pod": [pod("job-1", of="Job", ready=False, phase="Pending")]}, "pod/job-1: it is not ready", False),
+        ({"pod": [pod("job-1", of="Job")]}, "", False),
+        ({"pod": [pod("job-1", of="Job", phase="Succeeded")]}, "", False),
+        ({"pod": [pod("job-1", of="Job", phase="Failed")]}, "pod/job-1: it has failed", False),
+        ({"pod": [pod("job-1", of="Job", phase="Failed"), pod("job-2", of="Job", phase="Succeeded")]}, "", False),
+        (
+            {"pod": [pod("a-1", of="Job", phase="Failed"), pod("b-1", of="Job", owner="o2")]},
+            "pod/a-1: it has failed",
+            False,
+        ),
+        ({"pod": [pod("old", phase="Failed")]}, "", False),
     ],
 )
 def test_what_is_not_ready_is_named(kinds, says, hopeless):
