@@ -122,6 +122,7 @@ def run(
     codes = []
     with Session(_options(given, out), _say) as session:
         for _, experiment in experiments:
+            _warn(experiment)
             if given["context"] and not yes:
                 _confirm(session.preview(experiment))
             with LiveView() as view:
@@ -138,6 +139,11 @@ def run(
 def worst_code(codes: Sequence[int]) -> int:
     """Of several runs: unhealed over interrupted over a safety stop over failed over inconclusive over passed."""
     return max(codes, key=(0, 3, 1, 2, 4, 130, 5).index, default=0)
+
+
+def _warn(experiment: Experiment) -> None:
+    for warning in experiment.warnings:
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _labelled(experiments: list[tuple[Path, Experiment]], wanted: Sequence[str]) -> list[tuple[Path, Experiment]]:
@@ -209,6 +215,7 @@ def validate(files: tuple[Path, ...]) -> None:
     found, problems = _load_all(files)
     for file, experiment in found:
         _say(f"{file}: {experiment.name}")
+        _warn(experiment)
     for problem in problems:
         click.echo(problem, err=True)
     sys.exit(2 if problems else 0)
@@ -223,6 +230,7 @@ def plan(file: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
     from chaoskit.session import Session
 
     experiment = _load(file)
+    _warn(experiment)
     with Session(_options(given), _say) as session:
         print_preview(session.preview(experiment))
 

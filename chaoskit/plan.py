@@ -16,6 +16,7 @@ from chaoskit.contracts import Action
 from chaoskit.errors import RefusedError
 from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Raw, Right, Target
 from chaoskit.objects import CONTROL_PLANE_LABEL, WATCHED, Objects, annotation, controller, labels, ready, uid
+from chaoskit.promql import FEWEST_SCRAPES
 from chaoskit.spec import Experiment, Safety
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
@@ -29,8 +30,6 @@ GROUPS = {
     "poddisruptionbudget": "policy",
     "event": "events.k8s.io",
 }
-FEWEST_SCRAPES = 4
-"""A rate needs at least two samples in its window; four keep it defined when a scrape is late and another lost."""
 SHORTEST_WINDOW_S = 5.0
 ROUNDING = 1e-9
 """57 % of 100 are 57, though 0.57 × 100 is a little less in binary."""

@@ -10,14 +10,14 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, create_model, field_validator, model_validator
 
-from chaoskit import yamlfile
+from chaoskit import promql, yamlfile
 from chaoskit.actions import ACTIONS
 from chaoskit.checks import CHECKS
 from chaoskit.checks.metric import ConditionField, Metric
@@ -121,6 +121,8 @@ class Experiment:
     safety: Safety
     labels: Mapping[str, str]
     folder: Path = Path()
+    warnings: tuple[str, ...] = field(default=(), compare=False)
+    """What its author should know and need not change, each with its place in the file."""
 
     @property
     def locustfile(self) -> Path | None:
@@ -224,7 +226,7 @@ def from_document(document: Document, folder: Path) -> Experiment:
     experiment = _assemble(parsed, folder)
     if found := list(_contradictions(experiment, document)):
         raise ExperimentError(found)
-    return experiment
+    return replace(experiment, warnings=tuple(_concerns(experiment, document, refused=False)))
 
 
 def _assemble(parsed: ExperimentFile, folder: Path) -> Experiment:
@@ -271,6 +273,15 @@ def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]
             if variable not in VARIABLES:
                 hint = _did_you_mean(variable, VARIABLES)
                 yield f"{document.place(('metrics', name))}: ${variable} is not filled in{hint}"
+    yield from _concerns(experiment, document, refused=True)
+
+
+def _concerns(experiment: Experiment, document: Document, *, refused: bool) -> Iterable[str]:
+    """What is wrong with the queries themselves."""
+    for name, query in experiment.metrics.items():
+        for concern in promql.concerns(query):
+            if concern.refused == refused:
+                yield f"{document.place(('metrics', name))}: {name}: {concern.what}"
 
 
 def _unmeasured(name: str, load: Load | None) -> str:

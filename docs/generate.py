@@ -307,6 +307,11 @@ Named PromQL. These are filled in:
 
 `$$` is a single `$`; any other variable is an error. Each query is asked when a condition on it is looked at, and once
 over the whole run when the last step's consequences have been scraped.
+
+Refused, for no answer could be right: what is no PromQL, a rate over less than four seconds, and a rate of a sum (in
+which a counter that starts anew is hidden). Warned of: a rate over a range that holds fewer than four scrapes of the
+usual 15 s, and a division that can be by zero without saying what that means; `/ (… > 0)` makes it "no data", and
+`or vector(0)` behind that makes it zero.
 """
 
 

@@ -119,12 +119,18 @@ LOADS = st.one_of(
 )
 
 
+QUERIES = st.just('up{ns="$namespace"}') | TEXTS.map(
+    lambda text: 'up{a="' + "".join(c for c in text if c.isprintable() and c not in '"\\$') + '"}\n'
+)
+"""PromQL with whatever can stand in a label's value."""
+
+
 @st.composite
 def experiments(draw) -> spec.Experiment:
     """Valid experiments."""
     load = draw(LOADS)
     own = draw(st.lists(st.from_regex(r"m_[A-Za-z0-9_]{0,8}", fullmatch=True), unique=True, max_size=3))
-    queries = {name: draw(TEXTS.map(lambda t: t.replace("$", "")) | st.just('up{ns="$namespace"}')) for name in own}
+    queries = {name: draw(QUERIES) for name in own}
     known = [*own, *(m for m in MEASURES if load and (load.locustfile != "none" or m.startswith("pulse")))]
     names = st.sampled_from(known or ["none"])
     steps = draw(st.lists(st.builds(spec.Step, NAMES, ACTIONS, DURATIONS.map(_seconds)), min_size=1, max_size=3))
