@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from chaoskit import experimentfiles
 from chaoskit.errors import ChaoskitError, ExperimentError, UsageError
 
 if TYPE_CHECKING:
@@ -192,9 +193,9 @@ def _expanded(files: Sequence[Path]) -> list[Path]:
     """Folders stand for the experiments in them. UsageError for one without any: nothing tried is nothing proved."""
     found = list[Path]()
     for file in files:
-        inside = sorted(file.glob("*.yaml")) if file.is_dir() else [file]
+        inside = list(experimentfiles.in_folder(file)) if file.is_dir() else [file]
         if not inside:
-            raise UsageError("no *.yaml file is in it", where=str(file), fix="name experiment files, or their folder")
+            raise UsageError("no experiment is in it", where=str(file), fix="name experiment files, or their folder")
         found += inside
     return found
 

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from chaoskit.session import Run, Session
     from chaoskit.spec import Experiment
 
-LARGEST_BYTES = 1 << 20
 OPTIONS = {
     "context": "a context of your kubeconfig; the embedded cluster where not given",
     "kubeconfig": "with a context: which file",
@@ -38,18 +37,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ExperimentFile | None:
-    if file_path.suffix in (".yaml", ".yml") and _looks_like_one(file_path):
-        return ExperimentFile.from_parent(parent, path=file_path)
-    return None
+    if not file_path.name.endswith((".yaml", ".yml")):
+        return None
+    from chaoskit import experimentfiles
 
-
-def _looks_like_one(path: Path) -> bool:
-    """A YAML file with at least two of an experiment's three necessary keys at its top: one of them may be misspelt,
-    and must then be told, not passed over. Other YAML in a test folder is somebody else's."""
-    if path.stat().st_size > LARGEST_BYTES:
-        return False
-    starts = {line.split(":")[0] for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
-    return len({"name", "steps", "expect"} & starts) >= 2
+    asked_for = parent.session.isinitpath(file_path) or not experimentfiles.is_record(file_path)
+    return (
+        ExperimentFile.from_parent(parent, path=file_path) if asked_for and experimentfiles.is_one(file_path) else None
+    )
 
 
 # ── one cluster for the whole session ────────────────────────────────────────────────────────────────────────────────
@@ -213,7 +208,7 @@ def explain(run: Run, finding: Finding) -> str:
 
     lines = [f"{finding.verdict.value}: {finding.name}", f"  {finding.reason}"]
     if finding.value is not None:
-        measured = units.show(finding.value, finding.unit, finding.uncertainty)
+        measured = units.show(finding.value, finding.unit, finding.uncertainty, apart=finding.margin)
         lines.append(f"  measured {measured}{f', limit {finding.limit}' if finding.limit else ''}")
     lines.append(f"  report: {run.report}")
     return "\n".join(lines)

@@ -108,3 +108,29 @@ def test_an_app_that_is_not_there_is_told(tmp_path):
     done = chaoskit(tmp_path, "run", "my.yaml", "--app", "nowhere")
     assert done.returncode == 2
     assert "nowhere" in done.stderr
+
+
+def test_a_folder_stands_for_the_experiments_in_it_the_same_for_pytest(tmp_path):
+    good = EXPERIMENT.replace("load: {locustfile: users.py}", "why: x")
+    files = {
+        "a.yaml": good,
+        "b.yml": good,
+        "deep/c.yaml": good,
+        "shop.yaml": "apiVersion: v1\nkind: Service\n",
+        ".hidden/d.yaml": good,
+        "runs/r1/experiment.yaml": good,
+        "runs/r1/journal.jsonl": "",
+        "notes.txt": good,
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    found = {line.split(":")[0] for line in chaoskit(tmp_path, "validate", ".").stdout.splitlines()}
+    assert found == {"a.yaml", "b.yml", "deep/c.yaml"}
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", "--collect-only", "-q"]
+    collected = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False).stdout
+    assert {line.split("::")[0] for line in collected.splitlines() if "::" in line} == found
+    by_name = chaoskit(tmp_path, "validate", "runs/r1/experiment.yaml")
+    assert by_name.returncode == 0
+    named = subprocess.run([*command, "runs/r1/experiment.yaml"], cwd=tmp_path, capture_output=True, check=False)
+    assert named.returncode == 0
