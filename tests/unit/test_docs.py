@@ -17,7 +17,7 @@ import click
 import pytest
 import yaml
 
-from chaoskit import spec
+from chaoskit import spec, units
 from chaoskit.actions import ACTIONS
 from chaoskit.checks import CHECKS
 from chaoskit.cli import cli
@@ -269,3 +269,9 @@ def test_the_guides_action_works_as_written(tmp_path):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 passed" in done.stdout
+
+
+def test_the_page_on_the_load_tells_the_defaults_of_the_pulse():
+    said = (ROOT / "docs" / "load.md").read_text()
+    assert f"A request times out after {units.exact(spec.Pulse().timeout, 's')} (`load.pulse.timeout`)" in said
+    assert f"one request every {units.exact(spec.Pulse().period, 's')} (`load.pulse.period`)" in said
