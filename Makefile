@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup tools demo check test bench clean
+.PHONY: help setup tools demo check test gallery bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ check: $(STAMP) ## linters, types, layers and unit tests: no cluster
 test: check tools ## all of check, the slow unit tests, and the tests on the real embedded cluster
 	@$(BIN)/pytest -q -m slow tests/unit
 	@$(BIN)/pytest -q tests/cluster
+
+gallery: tools ## every experiment on an app that holds, and on apps with the weakness it catches (15 minutes)
+	@$(BIN)/pytest -q tests/gallery
 
 bench: tools ## the benchmarks; their tables go to docs/bench
 	@for each in bench/*.py; do $(BIN)/python $$each || exit 1; done
