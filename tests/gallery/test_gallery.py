@@ -62,7 +62,7 @@ def rows(embedded_cluster: EmbeddedCluster) -> Iterator[list[str]]:
 def table(rows: list[str], seconds: float, profile: str) -> str:
     head = (
         "# The gallery, as it last ran\n\n"
-        "`make gallery`: every experiment on the app that it names, and on each app with the weakness that it is meant to\n"
+        "`make gallery`: every experiment on the app that it names, and on each app with the weakness it is meant to\n"
         f"catch. {time.strftime('%Y-%m-%d')}, the {profile} profile, {seconds / 60:.0f} minutes in all.\n\n"
         "| experiment | app | verdict | what decided it | seconds |\n|---|---|---|---|---|\n"
     )
