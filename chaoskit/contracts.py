@@ -158,6 +158,14 @@ class Action(Part):
         """How many of `of` candidates it wants to hit."""
         raise NotImplementedError
 
+    def steps(self) -> Sequence[str]:
+        """The earlier steps that it names; they must exist."""
+        return ()
+
+    def needs_users(self) -> bool:
+        """Whether it acts on Locust's users; an experiment without any is then refused."""
+        return False
+
     def longest_s(self, targets: int) -> float:
         """How long hitting so many targets may take. An action that waits adds its own deadlines."""
         return targets * LONGEST_CALL_S

@@ -31,7 +31,7 @@ from chaoskit.errors import (
 )
 from chaoskit.journal import Journal
 from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
-from chaoskit.objects import WATCHED, Objects, labels, name, namespace, ready, restarts
+from chaoskit.objects import LOAD, WATCHED, Objects, labels, name, namespace, ready, restarts
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
 from chaoskit.readiness import address_of, unready
@@ -217,6 +217,7 @@ class Engine:
             self._objects.take(happening)
         elif isinstance(happening, LoadStatus):
             self._statuses[happening.who] = happening
+            self._objects.put(LOAD, map(_as_object, self._statuses.values()))
         elif not self._healing:
             raise Interrupted(f"stopped by {happening.name}")
 
@@ -687,6 +688,11 @@ class _Scene:
                 self._engine._write("landed", n=intent.n, step=intent.step, how=how)
                 self._pending.remove((intent, target))
         return not self._pending
+
+
+def _as_object(status: LoadStatus) -> Raw:
+    """A part of the load as an action sees it among the objects."""
+    return {"metadata": {"name": status.who, "uid": status.who}, "status": {"users": status.users}}
 
 
 def _finite(value: float | None) -> float | None:

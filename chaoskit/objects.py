@@ -26,6 +26,8 @@ WATCHED = (
     "event",
 )
 """What the engine watches during a run."""
+LOAD, LOCUST_USERS = "load", "locust"
+"""Kind, name and UID of what stands for Locust's users among the objects: its `status` is what Locust said last."""
 HOSTNAME_LABEL, ZONE_LABEL = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 

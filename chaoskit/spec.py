@@ -296,6 +296,11 @@ def _beyond_the_load(experiment: Experiment, document: Document) -> Iterable[str
     load = experiment.load
     if load and load.locustfile == NO_LOCUST and load.must_reach is not None:
         yield f"{document.place(('load', 'must_reach'))}: must_reach counts Locust's requests, and locustfile is none"
+    if load is None or load.locustfile == NO_LOCUST:
+        for i, step in enumerate(experiment.steps):
+            if step.action.needs_users():
+                place = document.place(("steps", i, step.action.verb))
+                yield f"{place}: {step.action.verb} acts on Locust's users, and this experiment has none"
     for i, check in enumerate(experiment.expect):
         if not isinstance(check, Outage):
             continue

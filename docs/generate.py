@@ -53,6 +53,15 @@ class Note:
 
 
 NOTES = {
+    "change_load": Note(
+        ("{users: 80}", "{users: 80, over: 30s}"),
+        """\
+        Landed: Locust says that it has so many users. Nothing is healed, for the load ends with the run. Two such steps
+        are a spike. A `LoadTestShape` of the locustfile is followed until the first such step, and ends with it.
+
+        A ramp comes in steps of at least one user a second, or of as many a second as it takes; the users that are too
+        many finish what they are doing.""",
+    ),
     "kill_pod": Note(
         ("{of: deployment/front, mode: now}", "{of: deployment/front, count: 50%, mode: evict}"),
         """\

@@ -160,7 +160,9 @@ class Agent:
         self._end()
 
     def set_users(self, users: int, spawn_rate: float) -> None:
-        """From now on so many; Locust ends a shape of the locustfile's own by that."""
+        """From now on so many, whatever is still ramping; a shape of the locustfile's own ends, or it would undo it."""
+        if self._runner.shape_greenlet is not None:
+            self._runner.shape_greenlet.kill(block=True)
         self._runner.start(users, spawn_rate)
 
     def _start(self) -> None:

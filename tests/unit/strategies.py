@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from chaoskit import spec
+from chaoskit.actions.change_load import ChangeLoad
 from chaoskit.actions.cordon_node import CordonNode
 from chaoskit.actions.drain_node import DrainNode
 from chaoskit.actions.kill_container import KillContainer
@@ -70,6 +71,13 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         container=WORDS,
         signal=st.sampled_from(["KILL", "TERM", "SEGV"]),
     ),
+    _with(ChangeLoad, {"users": st.integers(0, 100_000)}, over=DURATIONS),
+    _with(
+        {"of": WORKLOADS, "path": st.sampled_from(["/", "/crash?code=1"]), "port": st.integers(1, 65535)},
+        count=st.one_of(st.integers(1, 99), SHARES),
+        container=WORDS,
+        until=st.sampled_from(["answered", "not ready", "ended", "restarted"]),
+    ),
     _only(CordonNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9)),
     _only(DrainNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9), within=DURATIONS),
 )
@@ -133,7 +141,9 @@ def experiments(draw) -> spec.Experiment:
     queries = {name: draw(QUERIES) for name in own}
     known = [*own, *(m for m in MEASURES if load and (load.locustfile != "none" or m.startswith("pulse")))]
     names = st.sampled_from(known or ["none"])
-    steps = draw(st.lists(st.builds(spec.Step, NAMES, ACTIONS, DURATIONS.map(_seconds)), min_size=1, max_size=3))
+    users = load is not None and load.locustfile != "none"
+    actions = ACTIONS.filter(lambda action: users or not action.needs_users())
+    steps = draw(st.lists(st.builds(spec.Step, NAMES, actions, DURATIONS.map(_seconds)), min_size=1, max_size=3))
     steps = list({step.name: step for step in steps}.values())
     steady = draw(st.none() | _steady(names)) if known else None
     stop_if = draw(st.lists(conditions(names), max_size=2)) if known else []

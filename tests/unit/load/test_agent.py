@@ -173,6 +173,54 @@ def test_a_locustfile_may_print_and_define_arguments_listeners_and_a_shape(agent
     assert "listened" in process.log()
 
 
+STAIRS = """
+    from locust import LoadTestShape
+    class Stairs(LoadTestShape):
+        def tick(self):
+            return (1 if self.get_run_time() < 1.5 else 4), 100
+"""
+
+
+def test_a_shape_of_the_locustfile_is_followed_step_by_step(agent):
+    process = agent(ONE_USER + STAIRS, users=9)
+    process.wait_for(lambda line: line["users"] == 1 and line["sent"] > 0)
+    process.wait_for(lambda line: line["users"] == 4)
+    assert max(line["users"] for line in process.said) == 4
+
+
+def test_an_order_ends_a_shape_of_the_locustfile(agent):
+    process = agent(ONE_USER + STAIRS)
+    process.wait_for(lambda line: line["users"] == 1)
+    process.tell(users=2, spawn_rate=100)
+    told = process.wait_for(lambda line: line["users"] == 2)["t"]
+    process.wait_for(lambda line: line["t"] > told + 2.5)
+    assert {line["users"] for line in process.said if line["t"] > told} == {2}
+
+
+def test_users_come_and_go_as_ordered_while_it_runs(agent):
+    process = agent(ONE_USER, users=2)
+    process.wait_for(lambda line: line["users"] == 2)
+    process.tell(users=8, spawn_rate=6)
+    assert process.wait_for(lambda line: line["users"] == 8)["failed"] == 0
+    process.tell(users=1, spawn_rate=7)
+    assert process.wait_for(lambda line: line["users"] == 1)["failed"] == 0
+
+
+def test_a_ramp_takes_its_time_and_gives_way_to_the_next_order(agent):
+    process = agent(ONE_USER, users=1)
+    began = process.wait_for(lambda line: line["users"] == 1)["t"]
+    process.tell(users=4, spawn_rate=1)
+    ended = process.wait_for(lambda line: line["users"] == 4)["t"]
+    assert ended - began == pytest.approx(2.5, abs=1)  # Locust sends the first at once.
+    process.tell(users=60, spawn_rate=1)
+    process.wait_for(lambda line: line["users"] > 4)
+    process.tell(users=3, spawn_rate=60)
+    late = process.wait_for(lambda line: line["users"] == 3)["t"]
+    assert late - ended < 5
+    process.wait_for(lambda line: line["t"] > late + 1.5)
+    assert process.said[-1]["users"] == 3
+
+
 def test_requests_do_not_wait_for_a_minute_unless_the_locustfile_says_so(agent):
     process = agent(
         USERS
