@@ -23,6 +23,7 @@ from chaoskit.errors import (
     ChaoskitError,
     ClusterError,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
     PortError,
     RefusedError,
@@ -195,6 +196,7 @@ class Engine:
         self._await_steady("steady")
         self._take_steps()
         self._await_steady("after")
+        self._look_for_namespace()
         self._ask_metrics()
 
     def _write_start(self, info: ClusterInfo, interval: float) -> None:
@@ -506,6 +508,11 @@ class Engine:
         return intent
 
     # ── ending ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _look_for_namespace(self) -> None:
+        """A namespace, or a whole cluster, that went away half-way is told as that, not as all that is missing then."""
+        with contextlib.suppress(UnreachableError, ForbiddenError):
+            self._cluster.get("namespace", self._plan.namespace)
 
     def _ask_metrics(self) -> None:
         """Range answers over the run, once its last moment has been scraped."""

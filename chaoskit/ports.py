@@ -58,6 +58,9 @@ class Provider(Protocol):
 
     def machine(self, node: str, order: MachineOrder) -> None: ...
 
+    def ended(self) -> tuple[str, str] | None:
+        """(why, what to type) once the cluster has ended, with everything on it; None while it lives."""
+
 
 class Watching(Protocol):
     """A running watch."""

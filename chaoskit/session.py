@@ -245,6 +245,14 @@ class _Machines:
         }
         orders[order](node)
 
+    def ended(self) -> tuple[str, str] | None:
+        from chaoskit.cluster import embedded
+
+        name = self.own.name
+        if embedded.find(name) is not None:
+            return None
+        return f"the embedded cluster {name!r} has ended, and all that was on it", f"chaoskit cluster up --name {name}"
+
 
 def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -103,12 +103,17 @@ class Outcome:
         return f"{said[:_BODY_SHOWN]}…" if len(said) > _BODY_SHOWN and not self.causes() else said
 
 
+Ended = Callable[[], tuple[str, str] | None]
+"""(why, what to type) once the provider of the cluster knows that it has ended, with everything on it."""
+
+
 class ApiServer:
     """Sends calls; safe to use from many threads at once."""
 
-    def __init__(self, client: ApiClient, context: str = "") -> None:
+    def __init__(self, client: ApiClient, context: str = "", ended: Ended = lambda: None) -> None:
         self._client = client
         self._context = context
+        self._ended = ended
         self._closed = threading.Event()
 
     @property
@@ -169,7 +174,7 @@ class ApiServer:
             headers = response.headers
             return Outcome(response.status, response.read(), headers.get("Content-Type", ""), _retry_after(headers))
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
-            return Outcome(error=error, sent=False)
+            return Outcome(error=error, sent=False, final=self._ended() is not None)
         except ApiException as error:  # How the client reports a TLS failure, in the handshake or later.
             untrusted = "CERTIFICATE_VERIFY_FAILED" in str(error.reason)
             return Outcome(error=error, sent=not untrusted, final=untrusted)
@@ -225,7 +230,10 @@ class ApiServer:
             case _:
                 return PortError(what, why=f"HTTP {outcome.status}: {_with_causes(said, outcome.causes())}")
 
-    def _unreached(self, what: str, outcome: Outcome) -> UnreachableError:
+    def _unreached(self, what: str, outcome: Outcome) -> PortError:
+        """On a cluster that has ended there is nothing any more, and nothing left to heal."""
+        if ended := self._ended():
+            return NotFoundError(what, where=self.shown, why=ended[0], fix=ended[1])
         certainty = "" if outcome.sent else " (the request was not sent)"
         return UnreachableError(
             f"{what}{certainty}",

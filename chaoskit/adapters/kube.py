@@ -69,7 +69,8 @@ class KubeCluster:
         `now` stamps the events of watches: pass the run's clock.
         """
         client, name = kubeconfigs.connect(kubeconfig, context)
-        cluster = cls(ApiServer(client, name), provider=provider, info=info, now=now, patience=patience)
+        api = ApiServer(client, name, provider.ended if provider else lambda: None)
+        cluster = cls(api, provider=provider, info=info, now=now, patience=patience)
         try:
             cluster.version()
         except ForbiddenError as error:

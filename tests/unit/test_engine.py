@@ -250,6 +250,17 @@ def test_an_image_that_does_not_exist_is_told_at_once(tmp_path):
     assert told.judged().seconds < 30
 
 
+def test_a_namespace_that_goes_away_half_way_is_told_as_that(tmp_path):
+    def trouble(world):
+        world.clock.at(5.0, lambda: world.cluster.delete("namespace", NAMESPACE))
+
+    told = play(story(tmp_path, told=trouble))
+    assert told.ending.how == "broken"
+    assert NAMESPACE in str(told.ending.error)
+    assert told.ending.unhealed == ()
+    assert told.judged().exit_code != 0
+
+
 def test_a_workload_that_the_step_names_but_nobody_made(tmp_path):
     told = play(story(tmp_path, EXPERIMENT.replace("deployment/front", "deployment/frnt")))
     ends(told, "broken", 3, "there is no deployment/frnt")

@@ -237,6 +237,9 @@ def test_signal_is_left_to_who_can_send_it_from_outside(served, write_kubeconfig
         def signal(self, pod, container, name):
             sent.append((pod["metadata"]["name"], container, name))
 
+        def ended(self):
+            return None
+
         def machine(self, node, order):
             sent.append((node, order))
 
@@ -328,6 +331,28 @@ def test_no_answer_has_a_deadline_and_says_where(served, script, write_kubeconfi
     cluster.close()
     assert time.monotonic() - began < 8
     assert raised.value.where == url
+
+
+def test_on_a_cluster_that_is_known_to_have_ended_there_is_nothing_any_more(served, script, write_kubeconfig):
+    """So that what was broken on it counts as gone, and nobody waits for it."""
+
+    class Provider:
+        said = None
+
+        def ended(self):
+            return self.said
+
+    cluster = KubeCluster.connect(write_kubeconfig(served.url), None, provider=Provider())
+    served.on("GET", POD, script.drop())
+    served.close()
+    with pytest.raises(UnreachableError):
+        cluster.get("pod", "front-1", "shop")
+    Provider.said = ("the cluster has ended", "chaoskit cluster up")
+    began = time.monotonic()
+    with pytest.raises(NotFoundError, match=r"(?s)cannot get pod/front-1.*has ended.*next: chaoskit cluster up"):
+        cluster.get("pod", "front-1", "shop")
+    assert time.monotonic() - began < 0.1
+    cluster.close()
 
 
 def test_closing_ends_pauses(served, script, write_kubeconfig):
