@@ -72,12 +72,6 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         signal=st.sampled_from(["KILL", "TERM", "SEGV"]),
     ),
     _with(ChangeLoad, {"users": st.integers(0, 100_000)}, over=DURATIONS),
-    _with(
-        {"of": WORKLOADS, "path": st.sampled_from(["/", "/crash?code=1"]), "port": st.integers(1, 65535)},
-        count=st.one_of(st.integers(1, 99), SHARES),
-        container=WORDS,
-        until=st.sampled_from(["answered", "not ready", "ended", "restarted"]),
-    ),
     _only(CordonNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9)),
     _only(DrainNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9), within=DURATIONS),
 )
