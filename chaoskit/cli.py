@@ -16,7 +16,8 @@ from chaoskit import experimentfiles
 from chaoskit.errors import ChaoskitError, ExperimentError, UsageError
 
 if TYPE_CHECKING:
-    from chaoskit.session import Options, Preview, Run
+    from chaoskit.engine import Live
+    from chaoskit.session import Options, Preview, Run, Session
     from chaoskit.spec import Experiment
 
 EXIT_INTERRUPTED = 130
@@ -111,7 +112,6 @@ def run(
     **given: Any,  # noqa: ANN401 - click's options
 ) -> None:
     """Run experiments: deploy, load, break, watch, heal, judge, report."""
-    from chaoskit.report.terminal import LiveView, print_verdict
     from chaoskit.session import Session
 
     experiments, problems = _load_all(files, app)
@@ -126,15 +126,37 @@ def run(
             _warn(experiment)
             if given["context"] and not yes:
                 _confirm(session.preview(experiment))
-            with LiveView() as view:
-                done = session.run(experiment, view)
-            print_verdict(done.result, done.record)
-            _say(f"report: {done.report}")
-            codes.append(done.result.exit_code)
-            if done.interrupted:
+            done = _run_all(session, experiment)
+            codes += [each.result.exit_code for each in done]
+            if done[-1].interrupted:
                 codes.append(EXIT_INTERRUPTED)
                 break
     sys.exit(worst_code(codes))
+
+
+def _run_all(session: Session, experiment: Experiment) -> list[Run]:
+    """Once, or as often as it says; each verdict is printed as it comes."""
+    from chaoskit import repetitions
+    from chaoskit.report.terminal import LiveView, print_verdict
+
+    def show(live: Live) -> None:
+        view(live)
+
+    runs = list[Run]()
+    coming = session.runs(experiment, show)
+    while True:
+        with LiveView() as view:
+            done = next(coming, None)
+        if done is None:
+            break
+        runs.append(done)
+        print_verdict(done.result, done.record)
+        _say(f"report: {done.report}")
+    if experiment.repeat > 1:
+        for line in repetitions.lines(repetitions.summarise([done.result for done in runs])):
+            _say(line)
+        _say(f"summary: {runs[0].folder.parent / repetitions.PAGE}")
+    return runs
 
 
 def worst_code(codes: Sequence[int]) -> int:

@@ -18,7 +18,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from chaoskit import heal as healing
-from chaoskit import journal, record, result
+from chaoskit import journal, record, repetitions, result
 from chaoskit import judge as judging
 from chaoskit import plan as planning
 from chaoskit.adapters import manifests
@@ -169,15 +169,38 @@ class Session:
     # ── running ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def run(self, experiment: Experiment, show: Show) -> Run:
-        """Runs, judges and reports. The run's folder is there from the first moment on."""
-        clock = SystemClock()
+        """Runs, judges and reports, once. The run's folder is there from the first moment on."""
         plan = self.plan(experiment)
+        return self._run(plan, self.options.out or self.options.runs / plan.run, show)
+
+    def runs(self, experiment: Experiment, show: Show) -> Iterator[Run]:
+        """Runs it as often as it says. Several runs share a folder, with a summary that grows (`repetitions.py`), and
+        each has the next seed; whoever interrupts one ends them all."""
+        if experiment.repeat == 1:
+            yield self.run(experiment, show)
+            return
+        first = self.plan(experiment)
+        folder = _make_folder(self.options.out or self.options.runs / f"{first.run}-x{experiment.repeat}")
+        results = list[Result]()
+        for number in range(experiment.repeat):
+            plan = replace(self.plan(replace(experiment, repeat=1)), seed=first.seed + number)
+            done = self._run(plan, folder / f"{number + 1:02}", show)
+            results.append(done.result)
+            found = repetitions.summarise(results)
+            (folder / repetitions.FILE).write_text(repetitions.to_json(found), encoding="utf-8")
+            (folder / repetitions.PAGE).write_text(repetitions.to_markdown(found), encoding="utf-8")
+            yield done
+            if done.interrupted:
+                return
+
+    def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
+        clock = SystemClock()
         cluster = self.connect(clock)
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)
             ports = Ports(cluster, self.load(), self.metrics(), clock)
             check_usable(cluster, ports.metrics, plan)
-            folder = _make_folder(self.options.out or self.options.runs / plan.run)
+            _make_folder(folder)
             with listening(clock) as heard:
                 Engine(ports, plan, folder, show).run()
                 done = judge(folder)

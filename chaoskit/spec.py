@@ -120,6 +120,7 @@ class Experiment:
     expect: tuple[Check, ...]
     safety: Safety
     labels: Mapping[str, str]
+    repeat: int = 1
     folder: Path = Path()
     warnings: tuple[str, ...] = field(default=(), compare=False)
     """What its author should know and need not change, each with its place in the file."""
@@ -183,6 +184,7 @@ class ExperimentFile(Part):
     name: Line = Field(description="one line that says what is expected")
     why: str = Field("", description="what it would cost if it were not so")
     labels: dict[str, str] = Field({}, description="free labels, as in tier: nightly")
+    repeat: Count = Field(1, ge=1, le=1000, description="how many times it is run, each with the next seed")
     app: App = App()
     load: Load | Literal["none"] = Load()
     metrics: dict[str, str] = Field({}, description="named PromQL; $namespace, $window and $service are filled in")
@@ -242,6 +244,7 @@ def _assemble(parsed: ExperimentFile, folder: Path) -> Experiment:
         expect=tuple(_only(e, CHECKS) for e in parsed.expect),
         safety=parsed.safety,
         labels=dict(parsed.labels),
+        repeat=parsed.repeat,
         folder=folder,
     )
 
@@ -408,6 +411,8 @@ def _part_within(info: Any) -> type[Part] | None:  # noqa: ANN401 - a pydantic F
 def to_data(experiment: Experiment) -> dict[str, Any]:
     """The experiment as plain data that `loads` reads back as the same experiment."""
     data: dict[str, Any] = {"name": experiment.name, "why": experiment.why, "labels": dict(experiment.labels)}
+    if experiment.repeat > 1:
+        data["repeat"] = experiment.repeat
     data["app"] = _dump(experiment.app)
     data["load"] = _dump(experiment.load) if experiment.load else "none"
     data["metrics"] = dict(experiment.metrics)

@@ -152,6 +152,7 @@ def experiments(draw) -> spec.Experiment:
         expect=tuple(draw(st.lists(_checks([s.name for s in steps], names, known, load), min_size=1, max_size=4))),
         safety=draw(_safety(stop_if)),
         labels=draw(st.dictionaries(TRICKY | TEXTS, TRICKY | TEXTS, max_size=2)),
+        repeat=draw(st.integers(1, 1000)),
     )
 
 
