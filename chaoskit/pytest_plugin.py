@@ -6,7 +6,7 @@ A failed expectation is a failure; an inconclusive one is an error (of the set-u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +193,17 @@ class ExpectationItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, f"{self._experiment.name}: {self.name}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """pytest asks an item how to show a failure, but not an error of its set-up: that would be its own frames."""
+    report = yield
+    if isinstance(item, ExpectationItem) and call.excinfo is not None and report.when == "setup":
+        report.longrepr = item.repr_failure(call.excinfo)
+    return report
 
 
 class ExpectationError(AssertionError):

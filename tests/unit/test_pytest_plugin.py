@@ -50,6 +50,19 @@ def test_an_experiment_with_a_misspelt_key_is_an_error_and_not_passed_over(tmp_p
     assert "did you mean 'expect'?" in done.stdout
 
 
+def test_what_keeps_a_run_from_starting_is_told_in_plain_words(tmp_path):
+    (tmp_path / "pod-kill.yaml").write_text(EXPERIMENT)
+    (tmp_path / "kubeconfig").write_text("apiVersion: v1\nkind: Config\n")
+    where = ["--chaoskit-kubeconfig", "kubeconfig", "--chaoskit-context", "nowhere"]
+    done = pytest_in(tmp_path, "-q", *where, "--junitxml", "junit.xml")
+    assert done.returncode == 1, done.stdout
+    assert "2 errors" in done.stdout
+    for said in (done.stdout, (tmp_path / "junit.xml").read_text()):
+        assert "nowhere" in said
+        assert "pluggy" not in said
+        assert "Traceback" not in said
+
+
 def test_a_seed_must_be_a_number(tmp_path):
     (tmp_path / "pod-kill.yaml").write_text(EXPERIMENT)
     done = pytest_in(tmp_path, "-q", "--chaoskit-seed", "abc", "--chaoskit-context", "nowhere")
