@@ -271,20 +271,28 @@ def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]
             yield f"{document.place(path)}: nothing is called {condition.name!r}{_did_you_mean(condition.name, known)}"
         elif condition.name in MEASURES and (why := _unmeasured(condition.name, experiment.load)):
             yield f"{document.place(path)}: {condition.name!r} is a measure of {why}, and this experiment has none"
-    for name, query in experiment.metrics.items():
+    for path, query in _queries(experiment):
         for variable in re.findall(r"\$\{?([A-Za-z_]\w*)", query.replace("$$", "")):
             if variable not in VARIABLES:
                 hint = _did_you_mean(variable, VARIABLES)
-                yield f"{document.place(('metrics', name))}: ${variable} is not filled in{hint}"
+                yield f"{document.place(path)}: ${variable} is not filled in{hint}"
     yield from _concerns(experiment, document, refused=True)
 
 
 def _concerns(experiment: Experiment, document: Document, *, refused: bool) -> Iterable[str]:
     """What is wrong with the queries themselves."""
-    for name, query in experiment.metrics.items():
+    for path, query in _queries(experiment):
         for concern in promql.concerns(query):
             if concern.refused == refused:
-                yield f"{document.place(('metrics', name))}: {name}: {concern.what}"
+                yield f"{document.place(path)}: {path[-1]}: {concern.what}"
+
+
+def _queries(experiment: Experiment) -> Iterable[tuple[Path_, str]]:
+    for name, query in experiment.metrics.items():
+        yield ("metrics", name), query
+    for i, check in enumerate(experiment.expect):
+        for query in check.metrics().values():
+            yield ("expect", i, check.kind, "witness"), query
 
 
 def _unmeasured(name: str, load: Load | None) -> str:

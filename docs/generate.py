@@ -121,7 +121,9 @@ NOTES = {
         ("{of: lose a pod, at_most: 1s}", "{of: lose a pod, at_most: 500ms, lost: 20, connections: kept}"),
         """\
         From the first request that failed to the next that was good, both ends in the middle of what is possible; see
-        [how outages are measured](outages.md). `at_most` must be at least two periods of the pulse.""",
+        [how outages are measured](outages.md). `at_most` must be at least two periods of the pulse.
+
+        `witness` asks the app's own counters as well: see [the second witness](verdicts.md#the-second-witness).""",
     ),
     "metric": Note(
         ("errors < 1%", "{holds: ready_fronts >= 3, of: lose a pod, when: at the end}"),
@@ -133,7 +135,8 @@ NOTES = {
         looks at the last sample of each series in the last 2.5 scrape intervals of the window. No data, NaN, infinity,
         a gap, a partial answer: [inconclusive](verdicts.md#no-data).
 
-        A measure of the load has one value for the whole window.""",
+        A measure of the load has one value for the whole window. It may have a
+        [second witness](verdicts.md#the-second-witness).""",
     ),
     "steady_state": Note(
         ("{}",),

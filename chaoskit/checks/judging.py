@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from chaoskit import units
+from dataclasses import replace
+
+from chaoskit import units, witness
 from chaoskit.contracts import Check, Record, StepRecord
 from chaoskit.model import Evidence, Finding, Verdict
 
@@ -53,6 +55,28 @@ def at_most(
         step=step,
         evidence=evidence,
     )
+
+
+WITNESS = "PromQL of the app's own counters of answers, each as it is: the second witness of what the load recorded"
+
+
+def asked_of(query: str) -> dict[str, str]:
+    """The query of a second witness, by the name under which its answer is kept."""
+    return {witness.PREFIX + query: query} if query else {}
+
+
+def witnessed(finding: Finding, record: Record, query: str, began: float, ended: float) -> Finding:
+    """The finding, if the second witness agrees with what the load recorded: else nobody knows what happened."""
+    if not query:
+        return finding
+    heard = witness.hear(record, query, began, ended)
+    shown = (*finding.evidence, heard.evidence)
+    if not heard.doubt:
+        return replace(finding, reason=f"{finding.reason}; {heard.told}", evidence=shown)
+    if finding.verdict is Verdict.INCONCLUSIVE:
+        return replace(finding, evidence=shown)
+    reason = f"{heard.doubt}; {finding.reason}"
+    return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=reason, evidence=shown)
 
 
 def landed_or_why(record: Record, name: str) -> tuple[StepRecord | None, str]:

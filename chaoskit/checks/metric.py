@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from chaoskit import conditions, units
-from chaoskit.checks.judging import inconclusive, landed_or_why
+from chaoskit.checks.judging import WITNESS, asked_of, inconclusive, landed_or_why, witnessed
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Check, Record
 from chaoskit.model import Answer, Evidence, Finding, Series, Verdict
@@ -37,11 +37,24 @@ class Metric(Check):
     of: str = Field("", description="only during this step; from the first step to the end where nothing is said")
     when: Literal["always", "at the end"] = Field("always", description="throughout the window, or at its end")
 
+    witness: str = Field("", description=f"for a measure of the load: {WITNESS}")
+
+    @model_validator(mode="after")
+    def _witness_of_a_measure(self) -> Metric:
+        if self.witness and self.holds.name not in MEASURES:
+            raise ValueError(
+                f"a witness is for a measure of the load ({', '.join(MEASURES)}), and {self.holds.name} is none"
+            )
+        return self
+
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: object) -> object:
         """`metric: errors < 1%` is short for `metric: {holds: errors < 1%}`."""
         return {"holds": value} if isinstance(value, str) else value
+
+    def metrics(self) -> Mapping[str, str]:
+        return asked_of(self.witness)
 
     def rests_on_load(self) -> bool:
         return self.holds.name in MEASURES
@@ -58,7 +71,7 @@ class Metric(Check):
         if window is None:
             return inconclusive(self, why, step=self.of)
         if self.holds.name in MEASURES:
-            return self._judge_measure(record, *window)
+            return witnessed(self._judge_measure(record, *window), record, self.witness, *window)
         return self._judge_answer(record, *window)
 
     def _window(self, record: Record) -> tuple[tuple[float, float] | None, str]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from chaoskit import evidence, units
-from chaoskit.checks.judging import at_most, inconclusive, landed_or_why
+from chaoskit.checks.judging import WITNESS, asked_of, at_most, inconclusive, landed_or_why, witnessed
 from chaoskit.contracts import Check, Count, Record, Seconds
 from chaoskit.model import Evidence, Finding, Verdict
 from chaoskit.model import Outage as Stretch
@@ -30,6 +30,11 @@ class Outage(Check):
     connections: Literal["fresh", "kept"] = Field(
         "fresh", description="a new connection for each request, or one that is kept while it works"
     )
+
+    witness: str = Field("", description=WITNESS)
+
+    def metrics(self) -> Mapping[str, str]:
+        return asked_of(self.witness)
 
     def rests_on_load(self) -> bool:
         return True
@@ -69,7 +74,7 @@ class Outage(Check):
             step=self.of,
             evidence=shown,
         )
-        return self._with_losses(finding, seen, longest)
+        return witnessed(self._with_losses(finding, seen, longest), record, self.witness, began, ended)
 
     def _with_losses(self, finding: Finding, seen: evidence.Coverage, longest: Stretch | None) -> Finding:
         """Failure needs no complete data; a pass does."""
