@@ -142,7 +142,7 @@ def _run_all(session: Session, experiment: Experiment) -> list[Run]:
     def show(live: Live) -> None:
         view(live)
 
-    runs = list[Run]()
+    runs: list[Run] = []
     coming = session.runs(experiment, show)
     while True:
         with LiveView() as view:
