@@ -125,6 +125,22 @@ NOTES = {
 
         `witness` asks the app's own counters as well: see [the second witness](verdicts.md#the-second-witness).""",
     ),
+    "error_budget": Note(
+        ("{slo: 99.9%, at_most: 1%}", "{slo: 99.5%, over: 7d, at_most: 5%, of: lose a pod}"),
+        """\
+        The share of bad requests, times the window's part of `over`, divided by 1 − `slo`: what this much trouble takes
+        of the whole budget, at the same traffic all the time. The requests are those of Locust's users; where there are
+        none, the pulse's. The burn rates (over the window, and the fastest over a minute) are as in "The Site
+        Reliability Workbook", chapter 5: the share of bad requests divided by 1 − `slo`.""",
+    ),
+    "baseline": Note(
+        ("{of: lose a pod, measure: p95, times: 2.0}", "{of: lose a pod, measure: rate, times: 0.9}"),
+        """\
+        The measure in the step's window beside the same measure in the steady state before it. Both are taken again and
+        again from seconds drawn at random (a block bootstrap, 400 times); the middle 95 % of the ratios are what is
+        certain. A limit inside of them is inconclusive: watch longer, or send more. `rate` must be *at least* so many
+        times what it was.""",
+    ),
     "metric": Note(
         ("errors < 1%", "{holds: ready_fronts >= 3, of: lose a pod, when: at the end}"),
         """\

@@ -10,6 +10,8 @@ from chaoskit.actions.cordon_node import CordonNode
 from chaoskit.actions.drain_node import DrainNode
 from chaoskit.actions.kill_container import KillContainer
 from chaoskit.actions.kill_pod import KillPod
+from chaoskit.checks.baseline import Baseline
+from chaoskit.checks.error_budget import ErrorBudget
 from chaoskit.checks.metric import Metric
 from chaoskit.checks.outage import Outage
 from chaoskit.checks.recovery import Recovery
@@ -37,6 +39,7 @@ SHARES = st.one_of(
     st.builds("{}%".format, st.integers(0, 100)),
     st.builds("{}.{}%".format, st.integers(0, 99), st.from_regex(r"[0-9]{1,16}", fullmatch=True)),
 )
+SLOS = st.builds("{}.{}%".format, st.integers(1, 99), st.integers(1, 99))
 RATES = st.builds("{}.{}/s".format, st.integers(1, 10**9 - 1), st.from_regex(r"[0-9]{1,9}", fullmatch=True))
 WORKLOADS = st.builds("{}/{}".format, st.sampled_from(["deployment", "statefulset", "service", "pod"]), WORDS)
 LIMITS = st.one_of(
@@ -96,6 +99,11 @@ def checks(draw, steps, names) -> Check:
                 lost=st.integers(0, 99),
                 connections=st.sampled_from(["fresh", "kept"]),
             ),
+            _with(
+                Baseline,
+                {"of": of, "measure": st.sampled_from(sorted(MEASURES)), "times": st.floats(0.01, 1e6)},
+            ),
+            _with(ErrorBudget, {"slo": SLOS, "at_most": SHARES}, of=of, over=DURATIONS),
             _with(
                 Metric,
                 {"holds": conditions(names)},
