@@ -275,7 +275,7 @@ def judge(folder: Path) -> None:
 @click.argument("run_or_folder", default="")
 @_cluster_options
 def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's options
-    """Finish what a run left broken: from its folder, from its id, or whatever the cluster shows."""
+    """Finish what a run left broken: from its folder or its id; or, of all ended runs, what the cluster shows."""
     from chaoskit.session import Session
 
     folder = Path(run_or_folder) if run_or_folder and Path(run_or_folder).is_dir() else None
@@ -284,7 +284,7 @@ def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's op
     with Session(_options(given), _say, start=False) as session:
         done = session.heal("" if folder else run_or_folder, folder)
     for intent, healed in done:
-        _say(f"{'✓' if healed.done else '✗'} {intent.verb} {intent.target}: {healed.how}")
+        _say(f"{'✓' if healed.done else '✗'} {intent.run}: {intent.verb} {intent.target}: {healed.how}")
         if healed.fix and not healed.done:
             _say(f"  next: {healed.fix}")
     if not done:

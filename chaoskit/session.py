@@ -18,7 +18,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from chaoskit import heal as healing
-from chaoskit import journal, record, repetitions, result
+from chaoskit import journal, record, repetitions, result, underway
 from chaoskit import judge as judging
 from chaoskit import plan as planning
 from chaoskit.adapters import manifests
@@ -201,8 +201,9 @@ class Session:
             ports = Ports(cluster, self.load(), self.metrics(), clock)
             check_usable(cluster, ports.metrics, plan)
             _make_folder(folder)
-            with listening(clock) as heard:
-                Engine(ports, plan, folder, show).run()
+            with listening(clock) as heard, underway.held(plan.run):
+                if not Engine(ports, plan, folder, show).run().unhealed:
+                    underway.forget(plan.run)
                 done = judge(folder)
         finally:
             cluster.close()
@@ -225,11 +226,31 @@ class Session:
             run = run or (intents[0].run if intents else "")
             seen = {(i.run, i.verb, i.target.uid) for i in intents}
             intents += [i for i in healing.found_in(cluster, run) if (i.run, i.verb, i.target.uid) not in seen]
-            done = healing.heal(cluster, intents, time.sleep)
+            named = bool(run or folder)
+            left = [] if named else self._left_alone(intents)
+            healable = intents if named else underway.by_life(intents)[underway.Life.ENDED]
+            done = [*healing.heal(cluster, healable, time.sleep), *left]
         finally:
             cluster.close()
         _journal_healed(folder, done)
+        _forget_healed(done)
         return done
+
+    def _left_alone(self, intents: Sequence[Intent]) -> list[tuple[Intent, Healed]]:
+        """Tells of the runs that are under way; what is left of runs that this machine does not know stays as well."""
+        lives = underway.by_life(intents)
+        for run in dict.fromkeys(i.run for i in lives[underway.Life.UNDER_WAY]):
+            self.say(f"· {run} is under way and left alone; chaoskit heal {run} would undo what it does")
+        why = "not by a run of this machine and user: it may be under way elsewhere, and is left alone"
+        return [(i, Healed(False, why, f"chaoskit heal {i.run}")) for i in lives[underway.Life.UNKNOWN]]
+
+
+def _forget_healed(done: Sequence[tuple[Intent, Healed]]) -> None:
+    """Of a run of which nothing is left nothing need be known. One that is under way holds its file, and goes on."""
+    left = {intent.run for intent, healed in done if not healed.done}
+    for run in {intent.run for intent, _ in done} - left:
+        if underway.life(run) is underway.Life.ENDED:
+            underway.forget(run)
 
 
 def _journal_healed(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) -> None:
