@@ -322,6 +322,16 @@ must keep the limit. A condition without data neither holds nor is violated: it 
 """
 
 
+APP = """\
+`app: refapp` is short for `app: {manifests: refapp}`.
+
+The app is ready once, in its namespace,
+
+- each Deployment, StatefulSet, DaemonSet and ReplicaSet of nobody has as many ready pods as it wants;
+- each other pod (one of nobody, of a Job, of a controller of another kind) is ready, or has ended well: a Job may still run, or
+  be done. One that failed is made up for by a later one of the same controller; one of nobody that failed ends the run at once;
+- each Service with a selector has a ready endpoint, and one of type LoadBalancer an address.
+"""
 METRICS = """\
 ## metrics
 
@@ -359,7 +369,7 @@ def experiment_page() -> str:
     example = (ROOT / "experiments" / "pod-kill.yaml").read_text(encoding="utf-8")
     parts = (
         ("The whole", spec.ExperimentFile, ""),
-        ("app", spec.App, "`app: refapp` is short for `app: {manifests: refapp}`.\n"),
+        ("app", spec.App, APP),
         (
             "load",
             spec.Load,
