@@ -144,7 +144,7 @@ class Session:
         name = slug(experiment.name)
         run = f"{time.strftime('%Y%m%d-%H%M%S')}-{name[:40]}-{random.SystemRandom().randrange(16**4):04x}"
         fresh = () if app.namespace else manifests.read(self._manifests(experiment), self._kubectl())
-        if experiment.metrics and not self._embedded and not self.options.prometheus:
+        if _asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
             raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
         return Plan(
             experiment=experiment,
@@ -336,8 +336,12 @@ def check_usable(cluster: Cluster, metrics: Metrics, plan: Plan) -> None:
     """What the run would stumble over at once is told before it has a folder, and before anything is made."""
     if plan.fresh and _is_there(cluster, plan.namespace):
         raise namespace_taken(plan.namespace)
-    if plan.experiment.metrics or any(check.metrics() for check in plan.experiment.expect):
+    if _asks_prometheus(plan.experiment):
         check_metrics(metrics, time.time())
+
+
+def _asks_prometheus(experiment: Experiment) -> bool:
+    return bool(experiment.metrics) or any(check.metrics() for check in experiment.expect)
 
 
 def _is_there(cluster: Cluster, namespace: str) -> bool:
