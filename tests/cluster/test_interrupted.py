@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from started import Started, chaoskit, processes_of, residue
 from chaoskit.adapters.kube import KubeCluster
 
 pytestmark = pytest.mark.cluster
-WEB = Path(__file__).parent / "web.yaml"
+WEB = (Path(__file__).parent / "web.yaml").read_text().replace("replicas: 4", "replicas: 2")
 EXPERIMENT = """\
 name: a node is cordoned
 app: {manifests: web.yaml, service: web}
@@ -42,7 +41,7 @@ PROMPT_S = 3.0
 
 
 def begin(home: Path, *, load: str = PULSE, steady: str = ">= 1", watch: str = "60s") -> Started:
-    shutil.copy(WEB, home)
+    (home / "web.yaml").write_text(WEB)
     text = EXPERIMENT.replace("LOAD", load).replace("STEADY", steady).replace("WATCH", watch)
     return Started.begin(home, text)
 
@@ -62,7 +61,10 @@ def ends_well(run: Started, number: signal.Signals, cluster: KubeCluster) -> Non
     entries = run.entries()
     healing = next(e for e in entries if e.kind == "phase" and e.data["name"] == "heal")
     assert entries[-1].kind == "ended"
-    assert took - (entries[-1].at - healing.at) < PROMPT_S, (took, healing, entries[-1])
+    heals = entries[-1].at - healing.at
+    waited = run.unix(healing) - signalled
+    print(f"{number.name}: healing began after {waited:.2f} s and took {heals:.2f} s; {took:.2f} s in all")
+    assert took - heals < PROMPT_S
     assert [e.data["done"] for e in entries if e.kind == "healed"].count(False) == 0
 
 
@@ -109,7 +111,7 @@ def test_a_signal_while_a_drain_waits_for_a_budget(api: KubeCluster, tmp_path: P
 
 
 def draining(home: Path) -> Started:
-    (home / "web.yaml").write_text(WEB.read_text() + BUDGET)
+    (home / "web.yaml").write_text(WEB + BUDGET)
     text = EXPERIMENT.replace("cordon_node: {name: node2}", "drain_node: {of: deployment/web}")
     return Started.begin(home, text.replace("LOAD", "none").replace("STEADY", ">= 1").replace("WATCH", "60s"))
 
