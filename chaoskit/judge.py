@@ -121,7 +121,7 @@ def _steady(record: Record) -> Finding:
     looks = [c for c in record.conditions if c.phase == "steady"]
     title = "steady state before the first step"
     if "watched" in record.phases:
-        return _own(title, Verdict.PASSED, f"reached after {units.count(len(looks), 'look')}")
+        return _own(title, Verdict.PASSED, f"reached after {units.count(len({c.at for c in looks}), 'look')}")
     last = [c for c in looks if c.at == looks[-1].at and not c.holds] if looks else []
     why = "; ".join(f"{c.condition} ({c.reason or _measured(c)})" for c in last)
     never = "the steady state was never reached"
