@@ -259,6 +259,36 @@ def plan(file: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
 
 
 @cli.command()
+@click.argument("deployment")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="The file to write; it must not be there yet.")
+@_cluster_options
+def init(deployment: str, out: Path | None, **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Write a first experiment for a Deployment (deploy/NAME -n NAMESPACE) that is there already."""
+    from chaoskit import starter
+    from chaoskit.session import Session
+
+    kind, _, named = deployment.rpartition("/")
+    if kind not in ("", "deploy", "deployment", "deployments") or not named:
+        raise UsageError(f"{deployment!r} is no Deployment", fix="name it as in deploy/web")
+    with Session(_options(given), _say, start=False) as session:
+        cluster = session.connect()
+        try:
+            namespace = given["namespace"] or "default"
+            text = starter.write(starter.find(cluster, named, namespace), namespace)
+        finally:
+            cluster.close()
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError as error:
+        raise UsageError("the file is there already", where=str(out), fix="choose another with --out") from error
+    _say(f"{out}: read it, change it, then: chaoskit plan {out}")
+
+
+@cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def judge(folder: Path) -> None:
     """Judge a run's folder again, offline, and write its reports anew."""

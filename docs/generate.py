@@ -328,8 +328,9 @@ APP = """\
 The app is ready once, in its namespace,
 
 - each Deployment, StatefulSet, DaemonSet and ReplicaSet of nobody has as many ready pods as it wants;
-- each other pod (one of nobody, of a Job, of a controller of another kind) is ready, or has ended well: a Job may still run, or
-  be done. One that failed is made up for by a later one of the same controller; one of nobody that failed ends the run at once;
+- each other pod (one of nobody, of a Job, of a controller of another kind) is ready, or has ended well: a Job may still
+  run, or be done. One that failed is made up for by a later one of the same controller; one of nobody that failed ends
+  the run at once;
 - each Service with a selector has a ready endpoint, and one of type LoadBalancer an address.
 """
 METRICS = """\
