@@ -1,4 +1,4 @@
-"""From streams to timelines: request samples and watch events in; outages, recovery chains, restarts and curves out.
+"""From streams to timelines: request samples and watch events in; outages, recovery chains and curves out.
 
 Pure: it reads a Record and nothing else, so whatever it says can be said again from the run's folder.
 """
@@ -14,7 +14,7 @@ from typing import Any
 from chaoskit import units
 from chaoskit.contracts import Act, Record, StepRecord
 from chaoskit.model import GAP, GONE, SEEN, Link, Outage, Raw, WatchEvent
-from chaoskit.objects import controller, name, namespace, ready, ready_endpoints, restarts, scheduled, started, uid
+from chaoskit.objects import controller, name, namespace, ready, ready_endpoints, scheduled, started, uid
 from chaoskit.samples import Outcome, Sample, Stream
 
 WATCH_LAG_S = 0.05
@@ -271,7 +271,7 @@ def _replacement(histories: Mapping[str, _History], victim: _History, act: Act, 
 
 
 def _chain(act: Act, victim: _History, heir: _History | None, answered: Mapping[str, float]) -> Chain:
-    accepted, doubt = _acceptance(act, victim)
+    accepted, doubt = acceptance(act, victim)
     left = next((at for at, there in victim.served if not there and at >= act.ordered), None)
     entered = next((at for at, there in heir.served if there), None) if heir else None
     moments: dict[str, float | None] = {
@@ -294,7 +294,7 @@ def _chain(act: Act, victim: _History, heir: _History | None, answered: Mapping[
     )
 
 
-def _acceptance(act: Act, victim: _History | None = None) -> tuple[float, float]:
+def acceptance(act: Act, victim: _History | None = None) -> tuple[float, float]:
     """(when the fault was accepted, by how much that may be wrong): between the order and the first sign of it, which
     is the answer, the landing, or the pod's end as the watch told it."""
     signs = [act.accepted, act.landed, *((victim.terminating, victim.gone) if victim else ())]
@@ -310,47 +310,6 @@ def _first_answers(record: Record) -> dict[str, float]:
             pod = sample.answerer.split("|", 1)[0]
             found[pod] = min(sample.end, found.get(pod, sample.end))
     return found
-
-
-# ── restarts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Restart:
-    """What became of one killed container. Seconds from the fault's acceptance; None: not seen."""
-
-    pod: str
-    count: int
-    """Restarts counted in the window."""
-    running: float | None
-    ready: float | None
-    policy: str
-    replaced: bool
-    """The whole pod went away instead."""
-
-
-def container_restarts(record: Record, step: StepRecord) -> tuple[Restart, ...]:
-    return tuple(_restart(record, step, act) for act in step.acts if "id" in act.target.prior)
-
-
-def _restart(record: Record, step: StepRecord, act: Act) -> Restart:
-    accepted, _ = _acceptance(act)
-    before = int(act.target.prior.get("restarts", 0))
-    count, running, is_ready, policy, replaced = 0, None, None, "", False
-    for event in record.events:
-        if event.kind != "pod" or event.change == GAP or event.at < act.ordered or uid(event.object) != act.target.uid:
-            continue
-        if event.at > (step.ended if step.ended is not None else record.ended):
-            break
-        pod = event.object
-        policy = str(pod["spec"].get("restartPolicy", ""))
-        replaced = replaced or event.change == GONE
-        count = max(count, restarts(pod) - before)
-        if count > 0 and running is None and started(pod):
-            running = event.at - accepted
-        if running is not None and is_ready is None and ready(pod):
-            is_ready = event.at - accepted
-    return Restart(act.target.name, count, running, is_ready, policy, replaced)
 
 
 # ── data quality, curves ─────────────────────────────────────────────────────────────────────────────────────────────

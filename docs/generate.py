@@ -82,6 +82,20 @@ NOTES = {
         The kubelet waits 10, 20, 40 s … before it restarts a container that ended before (at most 10 s with the
         embedded cluster's short timings): use a fresh pod for each repetition, or the back-off is what you measure.""",
     ),
+    "call": Note(
+        (
+            '{of: deployment/front, path: "/crash?code=1", port: 8080, until: ended}',
+            '{of: service/back, count: 50%, path: "/hang?seconds=20", port: 8080, until: not ready}',
+        ),
+        """\
+        Landed: as `until` says. `answered`: the pod answered with a status from 200 to 399. `not ready`: it is not
+        ready. `ended`: the container that ran has ended. `restarted`: another one runs in its place. For all but
+        `answered` it does not matter whether an answer came: what was asked for may well have kept it from answering.
+
+        The request is a GET that goes through the API server to the pod itself, past its Service and its readiness. A
+        call that is not answered within some seconds counts as unanswered, so ask for what goes on by itself. chaoskit
+        undoes nothing: bound what the endpoint does by its own parameters, as in `/hang?seconds=20`.""",
+    ),
     "cordon_node": Note(
         ("{name: node2}", "{of: deployment/front, zone: zone-1}"),
         """\
@@ -112,10 +126,29 @@ NOTES = {
         a step that took no pod: nothing had to recover.""",
     ),
     "restart": Note(
-        ("{of: crash the back, within: 20s, times: 1}",),
+        ("{of: crash the back, within: 20s, times: 1}", "{of: crash the back, within: 20s, as: policy}"),
         """\
-        For steps that kill containers. Fails if the pod was replaced as a whole, if the container did not come back, or
-        if it was restarted more often than `times`: a container that falls over again is not back.""",
+        For steps that make containers end (`kill_container`, `call`). Fails if the pod was replaced as a whole, if the
+        container did not come back, or if it was restarted more often than `times`: a container that falls over again
+        is not back.
+
+        `as: policy` expects each container to do what its restart policy says of the exit code it had: `Always` brings
+        it back, `OnFailure` after any code but 0, `Never` does not. It fails if one that is due is not ready again in
+        time, and if one that is not due is restarted. That nothing follows is seen by the pod's phase, which it does
+        not leave, or by a container that stays terminated to the end of the window.
+
+        `as: none` is for faults that containers should live through, as a pause that a liveness probe must forgive: none
+        of those that were hit may end. It takes no `within`.
+
+        The evidence tells each exit code and reason (`Completed`, `Error`, `OOMKilled`), and the pauses before the
+        restarts beside what the kubelet's settings predict.""",
+    ),
+    "out_of_endpoints": Note(
+        ("{of: lose a pod, within: 3s}",),
+        """\
+        How long a pod that was hit (killed, hung, crashed) goes on getting new connections: from the moment at which
+        the fault was accepted to the event that takes it out of the ready endpoints. The slowest pod decides. Nodes'
+        rules follow some milliseconds later; what users met until then is told by `outage` and its `lost`.""",
     ),
     "outage": Note(
         ("{of: lose a pod, at_most: 1s}", "{of: lose a pod, at_most: 500ms, lost: 20, connections: kept}"),

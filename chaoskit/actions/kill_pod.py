@@ -33,6 +33,11 @@ def _how_many(value: object) -> object:
 HowMany = Annotated[int | str, BeforeValidator(_how_many)]
 
 
+def how_many(wanted: HowMany, of: int) -> int:
+    """A share rounds down, and is at least one."""
+    return max(1, math.floor(share(wanted) * of + ROUNDING)) if isinstance(wanted, str) else wanted
+
+
 class KillPod(Action):
     """Kill pods: `delete` as kubectl does, `evict` asks the disruption budgets first, `now` gives them no time."""
 
@@ -52,7 +57,7 @@ class KillPod(Action):
         return pods_as_targets(self.of, objects, namespace)
 
     def number(self, of: int) -> int:
-        return max(1, math.floor(share(self.count) * of + ROUNDING)) if isinstance(self.count, str) else self.count
+        return how_many(self.count, of)
 
     def longest_s(self, targets: int) -> float:
         """One pod after the other may have to wait for its disruption budget."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from chaoskit import evidence, units
+from chaoskit import evidence, evidence_restarts, units
 from chaoskit.contracts import Record, StepRecord
-from chaoskit.evidence import Chain, Restart
+from chaoskit.evidence import Chain
+from chaoskit.evidence_restarts import Restart
 from chaoskit.model import Raw
 from chaoskit.objects import name
 from chaoskit.report import picture, traffic, wording
@@ -75,7 +76,7 @@ def _recovery(record: Record, step: StepRecord) -> Recovery:
         step.name,
         tuple(_fall(record, chain) for chain in chains[:MOST_DRAWN]),
         tuple((_pair(c), _took(c), c.slowest_link) for c in chains[MOST_DRAWN:]),
-        evidence.container_restarts(record, step),
+        tuple(r for r in evidence_restarts.container_restarts(record, step) if r.ended is not None or r.count),
         tuple(_settings(_pod_named(record, step))),
     )
 

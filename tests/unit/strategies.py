@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from chaoskit import spec
+from chaoskit.actions.call import Call
 from chaoskit.actions.change_load import ChangeLoad
 from chaoskit.actions.cordon_node import CordonNode
 from chaoskit.actions.drain_node import DrainNode
@@ -13,6 +14,7 @@ from chaoskit.actions.kill_pod import KillPod
 from chaoskit.checks.baseline import Baseline
 from chaoskit.checks.error_budget import ErrorBudget
 from chaoskit.checks.metric import Metric
+from chaoskit.checks.out_of_endpoints import OutOfEndpoints
 from chaoskit.checks.outage import Outage
 from chaoskit.checks.recovery import Recovery
 from chaoskit.checks.restart import Restart
@@ -75,6 +77,13 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         signal=st.sampled_from(["KILL", "TERM", "SEGV"]),
     ),
     _with(ChangeLoad, {"users": st.integers(0, 100_000)}, over=DURATIONS),
+    _with(
+        Call,
+        {"of": WORKLOADS, "path": st.sampled_from(["/", "/crash?code=1"]), "port": st.integers(1, 65535)},
+        count=st.one_of(st.integers(1, 99), SHARES),
+        container=WORDS,
+        until=st.sampled_from(["answered", "not ready", "ended", "restarted"]),
+    ),
     _only(CordonNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9)),
     _only(DrainNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9), within=DURATIONS),
 )
@@ -92,7 +101,13 @@ def checks(draw, steps, names) -> Check:
     return draw(
         st.one_of(
             _with(Recovery, {"of": of, "within": DURATIONS}),
-            _with(Restart, {"of": of, "within": DURATIONS}, times=st.integers(1, 9)),
+            _with(
+                Restart,
+                {"of": of, "within": DURATIONS, "as": st.sampled_from(["needed", "policy"])},
+                times=st.integers(1, 9),
+            ),
+            _with(Restart, {"of": of, "as": st.just("none")}),
+            _with(OutOfEndpoints, {"of": of, "within": DURATIONS}),
             _with(
                 Outage,
                 {"of": of, "at_most": DURATIONS},

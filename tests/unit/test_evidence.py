@@ -201,34 +201,7 @@ def test_a_node_is_no_victim():
     assert evidence.recovery_chains(record(), step([cordon])) == ()
 
 
-# ── restarts, gaps, curves ───────────────────────────────────────────────────────────────────────────────────────────
-
-
-def killed_container(*events):
-    kill_ = act(10.0, "front-1", id="containerd://c1", restarts=2, container="front")
-    return evidence.container_restarts(record(events=events), step([kill_]))
-
-
-def test_a_restart_is_told_from_the_fault_s_acceptance():
-    (found,) = killed_container(
-        seen(0.0, pod("front-1", restarts=2), first=True),
-        seen(10.2, pod("front-1", restarts=2, started=False, ready=False)),
-        seen(10.9, pod("front-1", restarts=3, ready=False, container="c2")),
-        seen(12.0, pod("front-1", restarts=3, container="c2")),
-    )
-    assert (found.count, found.policy, found.replaced) == (1, "Always", False)
-    assert (found.running, found.ready) == (pytest.approx(0.898), pytest.approx(1.998))
-
-
-def test_a_pod_that_was_replaced_was_not_restarted():
-    (found,) = killed_container(seen(0.0, pod("front-1", restarts=2)), gone(11.0, pod("front-1", restarts=2)))
-    assert found.replaced
-    assert found.count == 0
-
-
-def test_what_happens_after_the_window_is_not_counted():
-    (found,) = killed_container(seen(21.0, pod("front-1", restarts=9)))
-    assert found.count == 0
+# ── gaps, curves ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(

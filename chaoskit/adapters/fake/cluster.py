@@ -68,6 +68,7 @@ class FakeCluster:
         Workloads(clock, self._store, self.timings, seed, self._end)
         self._identity = (provider, context)
         self._denied: list[Right] = []
+        self._replies: dict[str, Callable[[Raw], tuple[int, str]]] = {}
         self._watches: list[FakeWatching] = []
         self._addresses = 0
         self._away_until = 0.0
@@ -116,7 +117,8 @@ class FakeCluster:
             if self.network.reach(objects.uid(found)) is not Reach.SERVES:
                 raise PortError(f"pod {pod} does not answer", where=namespace)
             self._log("ask", found, {"path": path, "port": port, "method": method})
-            return 200, "{}"
+            reply = self._replies.get(path.partition("?")[0])
+            return reply(found) if reply else (200, "{}")
 
         return self._call("ask", "pod", pod, namespace, effect)
 
@@ -174,6 +176,14 @@ class FakeCluster:
         """How the processes of pods with these labels behave from their next start on; what is said later counts."""
         fits = selectors.parse(selector)
         self._kubelets.behaviours.append((lambda pod: fits(objects.labels(pod)), behaviour))
+
+    def reply(self, path: str, answer: Callable[[Raw], tuple[int, str]]) -> None:
+        """What a pod that is asked for a path through the API does and answers; it may raise a PortError."""
+        self._replies[path] = answer
+
+    def end(self, pod: Raw, code: int, reason: str = "") -> None:
+        """The pod's processes end by themselves, with an exit code; `reason` as in OOMKilled."""
+        self._kubelets.end(objects.uid(pod), code, reason)
 
     def deny(self, right: Right) -> None:
         """Takes a right away; a denial without a namespace holds in all of them."""

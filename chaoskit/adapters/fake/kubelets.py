@@ -189,7 +189,13 @@ class Kubelets:
             self._pace.after(takes, lambda: self._exit(uid, process, this, 0))
         return True
 
-    def _exit(self, uid: str, process: Process, this: str, code: int) -> None:
+    def end(self, uid: str, code: int, reason: str = "") -> None:
+        """Every process of the pod ends by itself."""
+        place = self._places.get(uid)
+        for process in place.processes.values() if place else ():
+            self._exit(uid, process, process.id, code, reason)
+
+    def _exit(self, uid: str, process: Process, this: str, code: int, reason: str = "") -> None:
         """The process ends; the kubelet notices later."""
         if process.id != this or not process.runs:
             return
@@ -198,7 +204,7 @@ class Kubelets:
         process.logs[-1].append(f"{self._clock.stamp()} ended with exit code {code}")
         process.end = {
             "exitCode": code,
-            "reason": "Completed" if code == 0 else "Error",
+            "reason": reason or ("Completed" if code == 0 else "Error"),
             "startedAt": process.began,
             "finishedAt": self._clock.stamp(),
             "containerID": this,

@@ -28,7 +28,8 @@ def test_a_killed_container_is_restarted_in_its_own_pod(tmp_path):
     assert run.hit() == []
     (signal,) = [a for a in run.world.cluster.acts if a.verb == "signal"]
     assert signal.body == {"container": "front", "signal": "KILL"}
-    assert judged.asked[0].reason.startswith(f"{judged.targets[0].name}: restarted once, policy Always")
+    how = "restarted once after exit code 137 (Error), policy Always"
+    assert judged.asked[0].reason.startswith(f"{judged.targets[0].name}: {how}")
 
 
 def test_a_container_that_comes_back_too_late_fails(tmp_path):
