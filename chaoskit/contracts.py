@@ -136,6 +136,9 @@ class Stage(Protocol):
     def undo(self, step: str) -> Sequence[str]:
         """Heals what an earlier step did, now, as the end of the run would; says how, one line an act."""
 
+    def saw(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Writes down what a look at the system gave, for checks to judge: JSON values, by a kind of the action's."""
+
     def note(self, text: str) -> None:
         """Something that the report should tell."""
 
@@ -220,6 +223,16 @@ class StepRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What a step's action saw when it looked: its kind and data are the action's own."""
+
+    at: float
+    step: str
+    kind: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class ConditionRecord:
     """One look at a condition of the steady state."""
 
@@ -257,6 +270,7 @@ class Record:
     statuses: tuple[Mapping[str, Any], ...] = ()
     """What the load's processes said of themselves once a second: at, who, users, cpu, late_p99_s, not_sent …"""
     notes: tuple[str, ...] = ()
+    sights: tuple[Sight, ...] = ()
 
     def step(self, name: str) -> StepRecord | None:
         return next((s for s in self.steps if s.name == name), None)

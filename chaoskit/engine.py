@@ -614,6 +614,9 @@ class _Scene:
     def undo(self, step: str) -> Sequence[str]:
         return self._engine.undo(step)
 
+    def saw(self, kind: str, data: Mapping[str, Any]) -> None:
+        self._engine._write("saw", step=self._step.name, what=kind, data=dict(data))
+
     def note(self, text: str) -> None:
         self._engine._write("note", text=f"{self._step.name}: {text}")
 

@@ -29,7 +29,7 @@ class Entry:
     phase {name} · step began {step} · step ended {step} · intent {n, step, verb, what, target, change, run}
     outcome {n, step, outcome: done|gone|refused|unknown|failed, error} · landed {n, step, how} · refused {step, why}
     condition {phase, condition, value, holds, reason} · load {who, …} · note {text} · healed {n, done, how, fix}
-    ended {how, error}
+    saw {step, what, data} · ended {how, error}
     """
 
     n: int

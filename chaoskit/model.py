@@ -140,6 +140,19 @@ class ClusterInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Reached:
+    """One request of a few, asked on purpose by one way: what came back."""
+
+    status: int
+    """The HTTP status; 0 where no answer came."""
+    who: str
+    """Who answered, by the header `x-served-by`, or empty."""
+    seconds: float
+    error: str = ""
+    """`refused`, `timeout`, `unreachable`, `reset`, `dns` or `other`, where no answer came."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadStatus:
     """What one of the load's processes said last: `who` is `pulse` or `locust`. Counts are since its start."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
-from chaoskit.model import Answer, ClusterInfo, LoadStatus, Raw, Right, WatchEvent
+from chaoskit.model import Answer, ClusterInfo, LoadStatus, Raw, Reached, Right, WatchEvent
 from chaoskit.samples import Sample
 
 
@@ -57,6 +57,9 @@ class Provider(Protocol):
     def signal(self, pod: Raw, container: str, name: str) -> None: ...
 
     def machine(self, node: str, order: MachineOrder) -> None: ...
+
+    def inside(self, argv: Sequence[str]) -> Sequence[str]:
+        """The command that runs `argv` where the users are: in the cluster's network, but on no node."""
 
     def ended(self) -> tuple[str, str] | None:
         """(why, what to type) once the cluster has ended, with everything on it; None while it lives."""
@@ -114,6 +117,10 @@ class Cluster(Protocol):
     def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
         """An HTTP request to a pod through the API server: status and body, whatever the status is. PortError if no
         answer came from the pod."""
+
+    def reach(self, url: str, times: int, pod: Raw | None = None) -> Sequence[Reached]:
+        """Asks an address so many times, each time by a connection of its own: from inside a pod, or from where the
+        users are. PortError if it could not even be tried."""
 
     def allowed(self, right: Right) -> bool:
         """SelfSubjectAccessReview."""

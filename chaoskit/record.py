@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from chaoskit import journal
-from chaoskit.contracts import Act, ConditionRecord, Record, StepRecord
+from chaoskit.contracts import Act, ConditionRecord, Record, Sight, StepRecord
 from chaoskit.errors import ToolError, UsageError
 from chaoskit.journal import Entry
 from chaoskit.model import Answer, ClusterInfo, Raw, Series, Target, WatchEvent
@@ -153,6 +153,7 @@ def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
         metrics=about["queries"],
         statuses=tuple(dict(e.data) | {"at": e.at} for e in entries if e.kind == "load"),
         notes=tuple(str(e.data["text"]) for e in entries if e.kind == "note"),
+        sights=tuple(Sight(e.at, e.data["step"], e.data["what"], e.data["data"]) for e in entries if e.kind == "saw"),
     )
     return record, int(about["seed"])
 

@@ -278,6 +278,9 @@ class _Machines:
                 return
         raise UsageError(f"pod/{pod['metadata']['name']} has no container called {container}")
 
+    def inside(self, argv: Sequence[str]) -> Sequence[str]:
+        return self.own.inside(argv)
+
     def machine(self, node: str, order: MachineOrder) -> None:
         orders: dict[MachineOrder, Callable[[str], None]] = {
             "power_off": self.own.power_off,

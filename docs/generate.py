@@ -62,6 +62,37 @@ NOTES = {
         A ramp comes in steps of at least one user a second, or of as many a second as it takes; the users that are too
         many finish what they are doing.""",
     ),
+    "reach": Note(
+        (
+            "{of: service/front, by: load balancer}",
+            "{of: service/back, by: name, from: deployment/front, path: /items, times: 60}",
+        ),
+        """\
+        Landed: it was asked. It breaks nothing, so nothing is healed; [`reached`](checks.md#reached) judges who
+        answered. Each request has a connection of its own and half a second. Who answered is the answer's header
+        `x-served-by`.
+
+        Without `from` it asks from where the users are: on the embedded cluster from its network, elsewhere from this
+        machine. With `from` a Python (`python3`) inside a pod asks, so the pod's image needs one.""",
+    ),
+    "look_up": Note(
+        ("{of: deployment/front, name: back, for: 15s}",),
+        """\
+        Landed: at least one pod told. It breaks nothing, so nothing is healed; [`discovered`](checks.md#discovered)
+        judges what was found. The pods are asked through the API server for `path` with `?name=NAME`, and answer JSON
+        as the reference app's /discovery does (`dns`, `environment`, `used`). A pod that does not tell is asked again.
+
+        The step lasts as long as `for`, so what is to be seen of a fault goes into the step after it.""",
+    ),
+    "recreate_service": Note(
+        ("{of: service/back}",),
+        """\
+        Landed: another Service has the name. It is written as before, without what the cluster had added: its cluster
+        address and its node ports are other ones. Healed by chaoskit if it is away: then it is made.
+
+        The mark on the Service goes with it: if chaoskit is killed in the moment between, only the run's folder knows
+        how to make it again (`chaoskit heal RUN`).""",
+    ),
     "kill_pod": Note(
         ("{of: deployment/front, mode: now}", "{of: deployment/front, count: 50%, mode: evict}"),
         """\
@@ -149,6 +180,34 @@ NOTES = {
         How long a pod that was hit (killed, hung, crashed) goes on getting new connections: from the moment at which
         the fault was accepted to the event that takes it out of the ready endpoints. The slowest pod decides. Nodes'
         rules follow some milliseconds later; what users met until then is told by `outage` and its `lost`.""",
+    ),
+    "reached": Note(
+        ("{of: lose a pod}", "{of: lose a pod, pods: none}"),
+        """\
+        Judges a step of `reach`. `all ready`: every request got a good answer, every pod that was a ready endpoint all
+        the while gave at least one, and nobody else did. A pod that was ready within the last second may still answer:
+        so long the nodes' rules may take. That a pod got none by chance must be less probable than 1 in 1,000, else the
+        finding is inconclusive, and more should be asked.""",
+    ),
+    "distribution": Note(
+        ("{of: lose a pod, over: service/front}", "{of: lose a pod, over: service/front, connections: kept}"),
+        """\
+        Judged is the longest time in the step in which the Service had the same ready pods. `fresh`: the pulse's new
+        connections are put to a chi-square test against equal shares; what chance gives less often than in one of
+        10,000 runs fails. Fewer than five answers a pod to be expected are too few to tell. `kept`: at most 1 % of the
+        answers over kept connections come from another pod than the one before. Services share out connections and not
+        requests, so kept ones do not find new pods.""",
+    ),
+    "discovered": Note(
+        (
+            "{of: lose a pod, service: service/back, within: 10s}",
+            "{of: lose a pod, service: service/back, by: environment, within: 1s}",
+        ),
+        """\
+        Judges the looks of steps of `look_up` since `of` began, against the address that the watch tells: the time from
+        the last change of the Service (or from the begin of `of`) until every pod finds the right address and goes on
+        finding it. Pods that were replaced meanwhile do not count. A look that was wrong and the next one bracket the
+        moment, so the uncertainty is about `every` of `look_up`. What the other way found is shown beside it.""",
     ),
     "outage": Note(
         ("{of: lose a pod, at_most: 1s}", "{of: lose a pod, at_most: 500ms, lost: 20, connections: kept}"),

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from chaoskit.adapters import asking, podexec
 from chaoskit.adapters import kubeconfig as kubeconfigs
-from chaoskit.adapters import podexec
 from chaoskit.adapters.apiserver import APPLY_PATCH, LONG_READ_S, MERGE_PATCH, ApiServer, Call
 from chaoskit.adapters.kinds import KNOWN, Resource, in_discovery, of_manifest, segment
 from chaoskit.adapters.reflector import PAGE, PATIENCE, Patience, Reflector, Reflectors, complete
 from chaoskit.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, PortError, UsageError
-from chaoskit.model import ClusterInfo, Raw, Right
+from chaoskit.model import ClusterInfo, Raw, Reached, Right
 from chaoskit.ports import MachineOrder, Post, Provider
 
 FIELD_MANAGER = "chaoskit"
@@ -288,6 +288,11 @@ class KubeCluster:
         if outcome.error is not None or outcome.status_object():
             raise self._api.refusal(call, outcome) from outcome.error
         return outcome.status, outcome.body.decode("utf-8", "replace")
+
+    def reach(self, url: str, times: int, pod: Raw | None = None) -> Sequence[Reached]:
+        if pod is None:
+            return asking.from_here(url, times, self._provider.inside if self._provider else list)
+        return asking.from_pod(self._api.client.configuration, pod, url, times)
 
     # Watching
 

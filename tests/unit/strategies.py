@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from chaoskit import spec
+from chaoskit import spec, units
 from chaoskit.actions.call import Call
 from chaoskit.actions.change_load import ChangeLoad
 from chaoskit.actions.cordon_node import CordonNode
 from chaoskit.actions.drain_node import DrainNode
 from chaoskit.actions.kill_container import KillContainer
 from chaoskit.actions.kill_pod import KillPod
+from chaoskit.actions.look_up import LookUp
+from chaoskit.actions.reach import Reach
+from chaoskit.actions.recreate_service import RecreateService
 from chaoskit.checks.baseline import Baseline
+from chaoskit.checks.discovered import Discovered
+from chaoskit.checks.distribution import Distribution
 from chaoskit.checks.error_budget import ErrorBudget
 from chaoskit.checks.metric import Metric
 from chaoskit.checks.out_of_endpoints import OutOfEndpoints
 from chaoskit.checks.outage import Outage
+from chaoskit.checks.reached import Reached
 from chaoskit.checks.recovery import Recovery
 from chaoskit.checks.restart import Restart
 from chaoskit.checks.steady_state import SteadyState
@@ -76,6 +82,25 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         container=WORDS,
         signal=st.sampled_from(["KILL", "TERM", "SEGV"]),
     ),
+    _with(
+        Reach,
+        {
+            "of": WORKLOADS,
+            "by": st.sampled_from(["load balancer", "node port", "cluster ip", "name"]),
+            "from": WORKLOADS,
+        },
+        times=st.integers(1, 500),
+        path=st.just("/items"),
+        port=st.integers(1, 65535),
+    ),
+    _with(Reach, {"of": WORKLOADS, "by": st.sampled_from(["load balancer", "node port", "cluster ip"])}),
+    _with(
+        LookUp,
+        {"of": WORKLOADS, "name": WORDS},
+        **{"for": DURATIONS.filter(lambda text: units.duration(text) > 0)},
+        port=st.integers(1, 65535),
+    ),
+    _with(RecreateService, {"of": WORKLOADS}),
     _with(ChangeLoad, {"users": st.integers(0, 100_000)}, over=DURATIONS),
     _with(
         Call,
@@ -108,6 +133,13 @@ def checks(draw, steps, names) -> Check:
             ),
             _with(Restart, {"of": of, "as": st.just("none")}),
             _with(OutOfEndpoints, {"of": of, "within": DURATIONS}),
+            _with(Reached, {"of": of}, pods=st.sampled_from(["all ready", "none"])),
+            _with(Distribution, {"of": of, "over": WORKLOADS}, connections=st.sampled_from(["fresh", "kept"])),
+            _with(
+                Discovered,
+                {"of": of, "service": WORKLOADS, "within": DURATIONS},
+                by=st.sampled_from(["used", "dns", "environment"]),
+            ),
             _with(
                 Outage,
                 {"of": of, "at_most": DURATIONS},

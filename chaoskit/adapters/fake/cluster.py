@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from chaoskit import objects
 from chaoskit.adapters.fake import budgets, selectors, status
@@ -19,7 +20,7 @@ from chaoskit.adapters.fake.store import Object, Store, copied, describe, kind_o
 from chaoskit.adapters.fake.watches import FakeWatching
 from chaoskit.adapters.fake.workloads import Workloads
 from chaoskit.errors import BudgetError, ConflictError, ForbiddenError, NotFoundError, PortError, UnreachableError
-from chaoskit.model import ClusterInfo, Raw, Right
+from chaoskit.model import ClusterInfo, Raw, Reached, Right
 from chaoskit.ports import MachineOrder, Post
 
 T = TypeVar("T")
@@ -121,6 +122,13 @@ class FakeCluster:
             return reply(found) if reply else (200, "{}")
 
         return self._call("ask", "pod", pod, namespace, effect)
+
+    def reach(self, url: str, times: int, pod: Raw | None = None) -> Sequence[Reached]:
+        self._pass_time()
+        host = urlsplit(url).hostname or ""
+        found = [self.network.connect(host, inside=pod is not None) for _ in range(times)]
+        self.clock.advance(times * self.timings.call)
+        return found
 
     def allowed(self, right: Right) -> bool:
         self._pass_time()

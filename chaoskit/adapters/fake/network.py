@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Callable
 
 from chaoskit import objects
@@ -11,7 +12,7 @@ from chaoskit.adapters.fake.endpoints import SERVICE_LABEL, backends
 from chaoskit.adapters.fake.kubelets import Kubelets
 from chaoskit.adapters.fake.settings import Timings
 from chaoskit.adapters.fake.store import Store
-from chaoskit.model import Raw
+from chaoskit.model import Raw, Reached
 
 
 class Reach(enum.Enum):
@@ -33,6 +34,7 @@ class Network:
         self._timings = timings
         self._kubelets = kubelets
         self._rules: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._turns = itertools.count()
         self.listeners: list[Callable[[], None]] = []
         """Called whenever a rule changed, or a process began or ceased to serve."""
         store.listeners.append(self._heard)
@@ -52,6 +54,27 @@ class Network:
     def backends(self, namespace: str, service: str) -> tuple[str, ...]:
         """UIDs of the pods that new connections go to; empty: they are refused."""
         return self._rules.get((namespace, service), ())
+
+    def connect(self, host: str, *, inside: bool) -> Reached:
+        """One request by a connection of its own: to each ready pod in turn. Only a load balancer's address leads in
+        from outside."""
+        service = self.service_at(host)
+        if service is None:
+            return Reached(0, "", 0.0, "dns" if inside else "unreachable")
+        if not inside and host not in self._balanced(*service):
+            return Reached(0, "", 0.0, "unreachable")
+        backends = self.backends(*service)
+        if not backends:
+            return Reached(0, "", 0.0, "refused")
+        chosen = backends[next(self._turns) % len(backends)]
+        if self.reach(chosen) is not Reach.SERVES:
+            return Reached(0, "", 0.0, "refused" if self.reach(chosen) is Reach.REFUSES else "timeout")
+        return Reached(200, self.answerer(chosen).split("|")[0], self._timings.call)
+
+    def _balanced(self, namespace: str, service: str) -> tuple[str, ...]:
+        found = self._store.find("service", namespace, service) or {}
+        ingress = found.get("status", {}).get("loadBalancer", {}).get("ingress") or ()
+        return tuple(str(i["ip"]) for i in ingress)
 
     def reach(self, uid: str) -> Reach:
         place = self._kubelets.place(uid)
