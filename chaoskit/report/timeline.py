@@ -110,7 +110,7 @@ def _acts(record: Record, axis: Axis, acts: Sequence[tuple[StepRecord, Act]]) ->
     return Row(
         "acts",
         note,
-        20,
+        28 if healed else 20,
         boxes=boxes,
         marks=picture.with_room(marks),
         keys=ACT_KEYS if healed else (),
@@ -125,7 +125,7 @@ def _act_box(axis: Axis, act: Act, record: Record) -> Box:
 def _held_box(axis: Axis, act: Act) -> Box:
     """What stayed as the act had made it, until it was put back."""
     began = act.landed if act.landed is not None else act.ordered
-    return picture.box(axis, began, act.healed or began, "held", _act_words(act), top=70, height=14)
+    return picture.box(axis, began, act.healed or began, "held", _act_words(act), top=76, height=16)
 
 
 def _hit(step: StepRecord) -> str:
