@@ -209,6 +209,18 @@ NOTES = {
         finding it. Pods that were replaced meanwhile do not count. A look that was wrong and the next one bracket the
         moment, so the uncertainty is about `every` of `look_up`. What the other way found is shown beside it.""",
     ),
+    "back_off": Note(
+        ("{of: crash the back, within: 4s, restarts: 1}",),
+        """\
+        For a container that ends again and again. The kubelet restarts it at once the first time, then waits for 10, 20,
+        40 s …, up to its setting `crashLoopBackOff.maxContainerRestartPeriod` (300 s; 10 s with the embedded cluster's
+        short timings), from the container's end to the next start. The setting is one of the platform's timings that
+        the run recorded; where it is not known, the finding is inconclusive.
+
+        The API tells both times in whole seconds, so a pause is known to ±1 s, and `within` must be more than that. The
+        pause that is furthest from the predicted one decides. A restart begins up to a second or two after its pause:
+        the kubelet looks for ended containers once a second, and a new one takes a moment to make.""",
+    ),
     "outage": Note(
         ("{of: lose a pod, at_most: 1s}", "{of: lose a pod, at_most: 500ms, lost: 20, connections: kept}"),
         """\

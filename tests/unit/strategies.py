@@ -14,6 +14,7 @@ from chaoskit.actions.kill_pod import KillPod
 from chaoskit.actions.look_up import LookUp
 from chaoskit.actions.reach import Reach
 from chaoskit.actions.recreate_service import RecreateService
+from chaoskit.checks.back_off import BackOff
 from chaoskit.checks.baseline import Baseline
 from chaoskit.checks.discovered import Discovered
 from chaoskit.checks.distribution import Distribution
@@ -133,6 +134,7 @@ def checks(draw, steps, names) -> Check:
             ),
             _with(Restart, {"of": of, "as": st.just("none")}),
             _with(OutOfEndpoints, {"of": of, "within": DURATIONS}),
+            _with(BackOff, {"of": of, "within": st.sampled_from(["2s", "4s", "1m"])}, restarts=st.integers(1, 9)),
             _with(Reached, {"of": of}, pods=st.sampled_from(["all ready", "none"])),
             _with(Distribution, {"of": of, "over": WORKLOADS}, connections=st.sampled_from(["fresh", "kept"])),
             _with(
