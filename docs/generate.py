@@ -245,6 +245,24 @@ NOTES = {
         certain. A limit inside of them is inconclusive: watch longer, or send more. `rate` must be *at least* so many
         times what it was.""",
     ),
+    "autoscale": Note(
+        (
+            "{hpa: front, up_within: 10s, serve_within: 15s, settle_within: 24s, at_least: 4}",
+            "{hpa: front, overshoot: 2, reversals: 0, formula: true}",
+        ),
+        """\
+        Times run from the moment at which the step was accepted: until the autoscaler told its workload to have more
+        (`up_within`) or fewer (`down_within`) replicas, until the first new one was among the ready endpoints
+        (`serve_within`; the evidence has its first answer too), and until all that it asks for served, nothing changed
+        any more to the end of the window, and its maximum was enough (`settle_within`). Where something never happened,
+        the reason tells what the autoscaler read, or why it cannot decide, in its own words.
+
+        `formula` computes each decision again, from the metrics that the autoscaler wrote into its status with it:
+        ceil(replicas × usage / target), no change within the tolerance of 10 %, then stabilisation, policies, minimum
+        and maximum ([Kubernetes](https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/)). Whether
+        a pod that had just started counted already is not in the status: then the formula gives a range, and a
+        decision within it is right.""",
+    ),
     "metric": Note(
         ("errors < 1%", "{holds: ready_fronts >= 3, of: lose a pod, when: at the end}"),
         """\

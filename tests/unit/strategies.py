@@ -14,6 +14,7 @@ from chaoskit.actions.kill_pod import KillPod
 from chaoskit.actions.look_up import LookUp
 from chaoskit.actions.reach import Reach
 from chaoskit.actions.recreate_service import RecreateService
+from chaoskit.checks.autoscale import Autoscale
 from chaoskit.checks.back_off import BackOff
 from chaoskit.checks.baseline import Baseline
 from chaoskit.checks.discovered import Discovered
@@ -153,6 +154,15 @@ def checks(draw, steps, names) -> Check:
                 {"of": of, "measure": st.sampled_from(sorted(MEASURES)), "times": st.floats(0.01, 1e6)},
             ),
             _with(ErrorBudget, {"slo": SLOS, "at_most": SHARES}, of=of, over=DURATIONS),
+            _with(
+                Autoscale,
+                {"hpa": WORDS, "at_most": st.integers(1, 99)},
+                of=of,
+                up_within=DURATIONS,
+                settle_within=DURATIONS,
+                reversals=st.integers(0, 9),
+                formula=st.booleans(),
+            ),
             _with(
                 Metric,
                 {"holds": conditions(names)},
