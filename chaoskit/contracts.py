@@ -148,6 +148,8 @@ class Action(Part):
 
     verb: ClassVar[str]
     """Its key in the experiment file."""
+    annotates: ClassVar[tuple[str, ...]] = ()
+    """The kinds of objects that it writes intents on, where healing by the cluster alone looks for them."""
 
     def rights(self, namespace: str) -> Sequence[Right]:
         """What it and its undoing need to be allowed, beyond watching."""

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from chaoskit import plan
+from chaoskit import marks, plan
 from chaoskit.actions import ACTIONS
-from chaoskit.contracts import Healed, Intent
-from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError
+from chaoskit.contracts import Action, Healed, Intent
+from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError, UsageError
 from chaoskit.journal import Entry
 from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Raw, Right, Target
-from chaoskit.objects import annotation, labels, name, uid
+from chaoskit.objects import labels, name, namespace, uid
 from chaoskit.plan import Plan
 from chaoskit.ports import Cluster
 
@@ -36,7 +36,24 @@ Sleep = Callable[[float], None]
 def rights(planned: Plan) -> tuple[Right, ...]:
     """All that a run and its healing need to be allowed. What an action's healing takes is among the action's own."""
     own = _namespace_rights(planned.namespace) if planned.fresh else ()
-    return tuple(dict.fromkeys((*plan.rights(planned), *own)))
+    kinds = annotated_kinds(step.action for step in planned.experiment.steps)
+    looks = (_look_right(kind, planned.namespace) for kind in kinds)
+    return tuple(dict.fromkeys((*plan.rights(planned), *own, *looks)))
+
+
+def annotated_kinds(actions: Iterable[Action | type[Action]]) -> tuple[str, ...]:
+    """The kinds of objects that carry intents of these actions."""
+    return tuple(sorted({kind for action in actions for kind in action.annotates}))
+
+
+def _look_right(kind: str, namespace: str) -> Right:
+    """What `found_in` calls for, for one kind."""
+    return Right("list", plan.GROUPS.get(kind, ""), plan.plural(kind), _place(kind, namespace))
+
+
+def _place(kind: str, namespace: str) -> str:
+    """Where objects of a kind are looked for; nodes are the only ones without a namespace that actions change."""
+    return "" if kind == "node" else namespace
 
 
 def _namespace_rights(namespace: str) -> tuple[Right, ...]:
@@ -88,11 +105,14 @@ def open_intents(entries: Iterable[Entry]) -> list[Intent]:
     return [waiting[n] for n in sorted(waiting)]
 
 
-def found_in(cluster: Cluster, run: str = "") -> list[Intent]:
-    """What runs left on the cluster itself: annotated nodes, and namespaces made for them. `run` narrows it to one."""
+def found_in(cluster: Cluster, run: str = "", within: str = "") -> list[Intent]:
+    """What runs left on the cluster itself: annotated objects, in the order in which they were changed, and namespaces
+    made for them. `run` narrows it to one; `within`, a namespace, asks for less rights than looking into all."""
     found: list[Intent] = []
-    for node in cluster.list("node"):
-        found += _annotated(node, run)
+    for kind in annotated_kinds(ACTIONS.values()):
+        for o in cluster.list(kind, _place(kind, within)):
+            found += _annotated(kind, o, run)
+    found.sort(key=lambda intent: intent.n)
     for space in cluster.list("namespace"):
         owner = labels(space).get(RUN_LABEL, "")
         if owner and (not run or owner == run):
@@ -100,21 +120,21 @@ def found_in(cluster: Cluster, run: str = "") -> list[Intent]:
     return found
 
 
-def _annotated(o: Raw, run: str) -> list[Intent]:
+def _annotated(kind: str, o: Raw, run: str) -> list[Intent]:
     held: list[Intent] = []
     for key in o["metadata"].get("annotations") or {}:
         owner = key.removeprefix(UNDO_ANNOTATION)
         if owner != key and (not run or owner == run):
-            held += _read(o, key)
+            held += _read(kind, o, key)
     return held
 
 
-def _read(o: Raw, key: str) -> list[Intent]:
+def _read(kind: str, o: Raw, key: str) -> list[Intent]:
     """The intents in one annotation. One that is broken must not keep the others from being healed."""
     try:
-        return [from_data(data) for data in json.loads(annotation(o, key))]
+        return [from_data(data) for data in marks.held(o, key)]
     except (ValueError, KeyError, TypeError) as error:
-        target = Target("node", str(o["metadata"]["name"]), "", uid(o), prior={"key": key, "why": repr(error)})
+        target = Target(kind, name(o), namespace(o), uid(o), prior={"key": key, "why": repr(error)})
         return [Intent(key.removeprefix(UNDO_ANNOTATION), -1, "", UNREADABLE, target)]
 
 
@@ -124,12 +144,17 @@ def namespace_intent(run: str, space: Raw) -> Intent:
 
 
 def annotate(cluster: Cluster, intent: Intent) -> None:
-    """Writes the intent on its target, beside those that the run has there already."""
+    """Writes the intent on its target, beside those that the run has there already. UsageError on an object of a kind
+    where nobody would look for it."""
     target = intent.target
+    if target.kind not in annotated_kinds(ACTIONS.values()):
+        raise UsageError(
+            f"the action {intent.verb} would mark {target}, where healing by the cluster alone looks for none",
+            fix=f'give the action annotates = ("{target.kind}",)',
+        )
     key = UNDO_ANNOTATION + intent.run
     present = cluster.get(target.kind, target.name, target.namespace)
-    held = json.loads(annotation(present, key) or "[]")
-    text = json.dumps([*held, as_data(intent)], separators=(",", ":"))
+    text = json.dumps([*marks.held(present, key), as_data(intent)], separators=(",", ":"))
     cluster.patch(
         target.kind, target.name, {"metadata": {"annotations": {key: text}}}, target.namespace, uid=target.uid
     )
@@ -180,12 +205,18 @@ def _attempt(cluster: Cluster, intent: Intent, sleep: Sleep) -> tuple[Healed, bo
 
 
 def _unreadable(intent: Intent) -> Healed:
-    """Whether the node was cordoned by the run is not known any more: people decide."""
+    """What the run changed of the object is not known any more: people decide."""
     target, key = intent.target, intent.target.prior["key"]
+    where = f" -n {target.namespace}" if target.namespace else ""
+    first = (
+        f"kubectl uncordon {target.name}, if the run cordoned it"
+        if target.kind == "node"
+        else f"put {target} back as it should be"
+    )
     return Healed(
         False,
         f"the annotation {key} of {target} is not as chaoskit wrote it: {intent.target.prior['why']}",
-        f"kubectl uncordon {target.name}, if the run cordoned it; then kubectl annotate node {target.name} {key}-",
+        f"{first}; then kubectl annotate {target.kind} {target.name}{where} {key}-",
     )
 
 

@@ -224,8 +224,10 @@ class Session:
         try:
             intents = healing.open_intents(journal.read(folder / journal.FILE)) if folder else []
             run = run or (intents[0].run if intents else "")
-            seen = {(i.run, i.verb, i.target.uid) for i in intents}
-            intents += [i for i in healing.found_in(cluster, run) if (i.run, i.verb, i.target.uid) not in seen]
+            seen = {(i.run, i.n, i.target.uid) for i in intents}
+            within = self.options.namespace or next((i.target.namespace for i in intents if i.target.namespace), "")
+            found = healing.found_in(cluster, run, within)
+            intents += [i for i in found if (i.run, i.n, i.target.uid) not in seen]
             named = bool(run or folder)
             left = [] if named else self._left_alone(intents)
             healable = intents if named else underway.by_life(intents)[underway.Life.ENDED]

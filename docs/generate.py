@@ -134,6 +134,44 @@ NOTES = {
 
         Without `name`, `of` or `zone` it is refused: nothing said would be every node.""",
     ),
+    "roll_out": Note(
+        (
+            "{of: deployment/front, env: {VERSION: '2'}}",
+            "{of: deployment/front, image: 'registry.example/shop:2', patch: {metadata: {labels: {release: july}}}}",
+        ),
+        """\
+        Landed: the Deployment's controller has taken up the new template (its revision is another one). Healed by
+        chaoskit: what the step changed in the template is put back, and nothing beside it; where somebody changed the
+        same meanwhile, that stays.
+
+        `patch` is merged into the pod template as kubectl's strategic merge does: lists of things with a `name` by
+        their name, null takes a key away, `{name: x, $patch: delete}` an item; any other list is replaced. Write values
+        as `kubectl get` shows them (`100m`, not `0.1`): what the server would write otherwise is refused.
+
+        Where a fault is to strike during the rollout, let the step's `watch` be short and the next step the fault:
+        [`rollout`](checks.md#rollout) judges until the rollout ended.""",
+    ),
+    "roll_back": Note(
+        ("{of: deployment/front, before: new version}",),
+        """\
+        Landed: the Deployment's controller has taken up the template from before. It is the same template as then, so
+        Kubernetes scales up the old ReplicaSet again, as `kubectl rollout undo` does. There is nothing to heal: it
+        heals the earlier step.""",
+    ),
+    "scale": Note(
+        ("{of: deployment/front-green, to: 3}",),
+        """\
+        Landed: so many replicas are there (of a StatefulSet: the first came or went). Healed by chaoskit, unless
+        somebody changed the number meanwhile. An autoscaler does: scale what it does not own.""",
+    ),
+    "switch_service": Note(
+        ("{of: service/front, to: {colour: green}}",),
+        """\
+        Landed: the selector is the new one and the endpoint slices name none but pods with the new labels (or none at
+        all). Healed by chaoskit: the labels that it changed are put back, unless somebody changed them meanwhile.
+
+        Connections that are open stay where they are: Services balance connections, not requests.""",
+    ),
     "drain_node": Note(
         ("{of: deployment/front, within: 45s}",),
         """\
@@ -275,6 +313,25 @@ NOTES = {
 
         A measure of the load has one value for the whole window. It may have a
         [second witness](verdicts.md#the-second-witness).""",
+    ),
+    "rollout": Note(
+        (
+            "{of: new version, within: 40s, keep_ready: 3}",
+            "{of: bad version, within: 10s, ends: stopped}",
+        ),
+        """\
+        Looks from the change of the template to the end of the rollout, or to the next change of the same Deployment,
+        whatever other steps do meanwhile. It fails where fewer pods are ready than the strategy allows
+        (`maxUnavailable`, rounded down, of the replicas) or than `keep_ready` says, and where the ReplicaSets are made
+        larger than it allows (`maxSurge`, rounded up). Pods that other steps hit are not counted as missing until they
+        have been made up for once. If the number of replicas changes meanwhile, the smallest counts for the floor and
+        the largest for the surge.
+
+        `finished` is what `kubectl rollout status` waits for: all pods are of the new version and available, and none of
+        the old is left but those that are ending. `stopped`: after `within` it is still not finished. Kubernetes itself
+        calls a rollout stuck after `progressDeadlineSeconds`, and rolls nothing back: that is a `roll_back`.
+
+        The evidence shows the pods at each moment, and the good answers of each version second by second.""",
     ),
     "steady_state": Note(
         ("{}",),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from chaoskit import marks
 from chaoskit.contracts import Action, Count, Healed, Intent, RefField, Stage
 from chaoskit.errors import NotFoundError, UsageError
 from chaoskit.model import UNDO_ANNOTATION, Raw, Right, Target
@@ -19,6 +19,7 @@ class CordonNode(Action):
     """Mark nodes unschedulable."""
 
     verb: ClassVar[str] = "cordon_node"
+    annotates: ClassVar[tuple[str, ...]] = ("node",)
 
     name: str = Field("", description="which node; where nothing is said, nodes that carry pods of `of`")
     of: RefField | None = Field(None, description="nodes that carry a pod of this workload")
@@ -106,7 +107,7 @@ def uncordon(cluster: Cluster, intent: Intent) -> Healed:
     if uid(node) != target.uid:
         return Healed(True, "another node carries the name now")
     marked = bool(annotation(node, key))
-    patch: dict[str, Any] = {"metadata": {"annotations": {key: _remaining(node, key, intent.n)}}}
+    patch: dict[str, Any] = {"metadata": {"annotations": {key: marks.remaining(node, key, intent.n)}}}
     ours = marked and unschedulable(node) and not target.prior.get("unschedulable")
     if ours:
         patch["spec"] = {"unschedulable": None}
@@ -119,10 +120,3 @@ def _verify(node: Raw, ours: bool, fix: str) -> Healed:
     if ours and unschedulable(node):
         return Healed(False, "the node is still cordoned", fix)
     return Healed(True, "uncordoned" if ours else "nothing of it is left")
-
-
-def _remaining(node: Raw, key: str, n: int) -> str | None:
-    """The annotation without intent `n`; None (which removes it) when it was the only one."""
-    held: list[Mapping[str, Any]] = json.loads(annotation(node, key) or "[]")
-    rest = [intent for intent in held if intent.get("n") != n]
-    return json.dumps(rest) if rest else None

@@ -123,6 +123,12 @@ def whole(snippet: object) -> dict:
         "steps": [step, {"name": "crash the back", "kill_container": {"of": "deployment/back"}}],
         "expect": [{"recovery": {"of": "lose a pod", "within": "10s"}}],
     }
+    for name in ("new version", "bad version"):
+        around["steps"].append({"name": name, "roll_out": {"of": "deployment/front", "image": "shop:2"}})
+    switch = {"switch_service": {"of": "service/front", "to": {"colour": "green"}}}
+    around["steps"] += [{"name": "switch to green", **switch}]
+    lost = ("lose a node", "the zone is back", "drain a node")
+    around["steps"] += [{"name": name, "drain_node": {"of": "deployment/front"}} for name in lost]
     if isinstance(snippet, list):
         return {**around, "expect": snippet}
     if set(snippet) & set(ACTIONS):

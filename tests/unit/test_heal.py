@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaoskit import heal
+from chaoskit.actions import ACTIONS
 from chaoskit.adapters.fake import FakeWorld, Fault, manifests
+from chaoskit.adapters.kinds import KNOWN
 from chaoskit.contracts import Intent
-from chaoskit.errors import ForbiddenError
+from chaoskit.errors import ForbiddenError, UsageError
 from chaoskit.journal import Entry
 from chaoskit.model import RUN_LABEL, UNDO_ANNOTATION, Right, Target
 from chaoskit.objects import annotation, uid
@@ -156,6 +158,68 @@ def test_the_cluster_alone_tells_what_is_left():
     assert not cordoned(world, "node1")
     assert cordoned(world, "node3")
     assert heal.found_in(world.cluster, RUN) == []
+
+
+SHOP = (
+    manifests.deployment("front", 3),
+    manifests.statefulset("store", 1),
+    manifests.service("front"),
+)
+CHANGED = {
+    "deployment": ("scale", {"replicas": 1}, {"replicas": 3}),
+    "statefulset": ("scale", {"replicas": 1}, {"replicas": 0}),
+    "service": ("switch_service", {"selector": {"colour": "green"}}, {"selector": {"colour": None}}),
+}
+
+
+def test_what_actions_change_is_found_on_all_kinds_in_the_order_of_the_changes():
+    world = FakeWorld(1)
+    for space in ("a", "b"):
+        world.cluster.create(manifests.namespace(space))
+        for o in SHOP:
+            world.cluster.create(o, space)
+    made = []
+    for n, kind in enumerate(("service", "deployment", "statefulset")):
+        verb, change, prior = CHANGED[kind]
+        (o,) = world.cluster.there(kind, "b")
+        target = Target(kind, o["metadata"]["name"], "b", uid(o), prior=prior)
+        made.append(Intent(RUN, n, "a", verb, target, change))
+        heal.annotate(world.cluster, made[-1])
+    cordon(world, n=9)
+    assert [(i.n, i.target.kind) for i in heal.found_in(world.cluster)] == [
+        (0, "service"),
+        (1, "deployment"),
+        (2, "statefulset"),
+        (9, "node"),
+    ]
+    assert heal.found_in(world.cluster, RUN, "b")[:3] == made
+    assert [i.target.kind for i in heal.found_in(world.cluster, RUN, "a")] == ["node"]
+    assert all(h.done for _, h in healed(world, heal.found_in(world.cluster)))
+    assert heal.found_in(world.cluster) == []
+
+
+def test_each_kind_that_an_action_changes_is_looked_at_with_no_more_rights_than_it_takes():
+    kinds = heal.annotated_kinds(ACTIONS.values())
+    assert {"node", "deployment", "service", "statefulset"} <= set(kinds)
+    world = FakeWorld(1)
+    for kind in (*kinds, "namespace"):
+        known = KNOWN[kind]
+        world.cluster.deny(Right("list", known.group, known.plural))
+        with pytest.raises(ForbiddenError, match=known.plural):
+            heal.found_in(world.cluster)
+        world.cluster.allow(Right("list", known.group, known.plural))
+    for kind in set(KNOWN) - {*kinds, "namespace"}:
+        world.cluster.deny(Right("list", KNOWN[kind].group, KNOWN[kind].plural))
+    assert heal.found_in(world.cluster) == []
+
+
+def test_no_mark_is_left_where_nobody_would_look_for_it():
+    world = FakeWorld(1)
+    world.cluster.create(manifests.namespace("a"))
+    (space,) = (o for o in world.cluster.there("namespace") if o["metadata"]["name"] == "a")
+    made = Intent(RUN, 1, "a", "scale", Target("namespace", "a", "", uid(space)), {"x": 1})
+    with pytest.raises(UsageError, match="looks for none"):
+        heal.annotate(world.cluster, made)
 
 
 @pytest.mark.parametrize("text", ["{", "5", "null", "[5]", '[{"run": 1}]', '[{"target": {"x": 1}}]'])

@@ -16,6 +16,9 @@ ACTIONS = {
     "kill_container": "kill_container: {of: deployment/front}",
     "cordon_node": "cordon_node: {of: deployment/front}",
     "drain_node": "drain_node: {of: deployment/front, within: 5s}",
+    "roll_out": "roll_out: {of: deployment/front, env: {VERSION: '2'}}",
+    "scale": "scale: {of: deployment/front, to: 4}",
+    "switch_service": "switch_service: {of: service/front, to: {colour: green}}",
 }
 
 

@@ -197,6 +197,10 @@ class FakeCluster:
         """Takes a right away; a denial without a namespace holds in all of them."""
         self._denied.append(right)
 
+    def allow(self, right: Right) -> None:
+        """Gives a right back that was taken away."""
+        self._denied.remove(right)
+
     def power_off(self, node: str) -> None:
         """The node dies: nothing on it answers or reports until `power_on`."""
         self._kubelets.power_off(node)
@@ -318,6 +322,9 @@ class FakeCluster:
     def _patch(self, kind: str, name: str, patch: Raw, namespace: str, uid: str) -> Object:
         there = self._find(kind, name, namespace, uid)
         body: Object = copied(patch)
+        known = body.get("metadata", {}).pop("resourceVersion", "")
+        if known and known != there["metadata"]["resourceVersion"]:
+            raise ConflictError("the object has been modified", where=f"{kind} {name}")
         after = self._store.change(there, body) or merge(there, body)
         self._log("patch", after, body)
         if objects.terminating(after) and not after["metadata"].get("finalizers") and kind not in ("pod", "namespace"):

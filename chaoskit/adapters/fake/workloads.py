@@ -23,6 +23,7 @@ LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Of which Kubernetes makes the random ends of names (apimachinery, util/rand)."""
 HASH_LABEL = "pod-template-hash"
 REVISION_LABEL = "controller-revision-hash"
+REVISION = "deployment.kubernetes.io/revision"
 UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable"
 
 
@@ -109,7 +110,9 @@ class Workloads:
         new = next((s for s in sets if objects.labels(s).get(HASH_LABEL) == wanted), None)
         old = [s for s in sets if s is not new]
         if new is None and rollout.may_begin(deployment, old, self._left_of(old)):
-            new = self._make_set(deployment, wanted, len(sets) + 1)
+            new = self._make_set(deployment, wanted)
+        if new is not None:
+            self._note_revision(deployment, new, old)
         if new is not None and not deployment["spec"].get("paused"):
             for replicaset, replicas in rollout.steps(deployment, new, old):
                 self._store.change(replicaset, {"spec": {"replicas": replicas}})
@@ -118,13 +121,19 @@ class Workloads:
     def _left_of(self, sets: list[Object]) -> int:
         return sum(len(self._store.owned(objects.uid(s), "pod")) for s in sets)
 
-    def _make_set(self, deployment: Object, hash_: str, revision: int) -> Object:
+    def _note_revision(self, deployment: Object, new: Object, old: list[Object]) -> None:
+        """A set that becomes the new one gets the next number, also when it had one before (deployment/sync.go)."""
+        number = max(_revision(new), max(map(_revision, old), default=0) + 1)
+        note = {"metadata": {"annotations": {REVISION: str(number)}}}
+        self._store.change(new, note)
+        self._store.change(deployment, note)
+
+    def _make_set(self, deployment: Object, hash_: str) -> Object:
         spec = deployment["spec"]
         labels = {**_template_labels(deployment), HASH_LABEL: hash_}
         template = {**spec["template"], "metadata": {**spec["template"].get("metadata", {}), "labels": labels}}
         equal = {**(spec["selector"].get("matchLabels") or {}), HASH_LABEL: hash_}
         metadata = _child(deployment, f"{objects.name(deployment)}-{hash_}", labels)
-        metadata["annotations"] = {"deployment.kubernetes.io/revision": str(revision)}
         return self._store.create(
             {
                 "apiVersion": "apps/v1",
@@ -313,6 +322,10 @@ def _scale(o: Raw) -> int:
 def _template_labels(o: Raw) -> Mapping[str, str]:
     found: Mapping[str, str] = o["spec"]["template"].get("metadata", {}).get("labels") or {}
     return found
+
+
+def _revision(o: Raw) -> int:
+    return int(objects.annotation(o, REVISION) or 0)
 
 
 def _template_hash(o: Raw) -> str:
