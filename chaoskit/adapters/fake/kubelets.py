@@ -19,8 +19,8 @@ from chaoskit.adapters.fake.status import conditions, patience, readiness_probe
 from chaoskit.adapters.fake.store import Object, Store
 from chaoskit.model import GONE, Raw
 
-FORGET_AFTER = 2.0
-"""The back-off is forgotten after this many times its maximum without a restart (client-go/util/flowcontrol)."""
+FORGET_AFTER_S = 600.0
+"""The back-off is forgotten when a container ran for longer than this (pkg/kubelet/kubelet.go, HasExpiredFunc)."""
 UNREACHABLE_TAINT = "node.kubernetes.io/unreachable"
 
 
@@ -233,10 +233,10 @@ class Kubelets:
         """How long the restart waits from now: nothing at first, then 10, 20, 40 s … since the container's end
         (pkg/kubelet/kuberuntime/kuberuntime_manager.go, doBackOff)."""
         now, most = self._clock.now(), self._timings.back_off_most
-        if process.ended_at - process.back_off_set > FORGET_AFTER * most:
+        if process.ended_at - process.back_off_set > FORGET_AFTER_S:
             process.back_off_s = 0.0
         wait = max(0.0, process.back_off_s - (now - process.ended_at))
-        doubled = min(2 * process.back_off_s, most) or self._timings.back_off
+        doubled = min(2 * process.back_off_s or self._timings.back_off, most)
         process.back_off_s, process.back_off_set = doubled, now + wait
         return wait
 

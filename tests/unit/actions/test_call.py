@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from stories import EXPERIMENT, NAMESPACE, play, story
+from stories import EXPERIMENT, NAMESPACE, SHOP, play, story
 
 from chaoskit.actions.call import Call
 from chaoskit.adapters.fake import Fault
@@ -131,3 +131,28 @@ def test_it_asks_for_the_proxy_alone():
 def test_a_path_begins_with_a_slash_and_has_no_blanks(path):
     with pytest.raises(ValueError, match="path"):
         Call(of="pod/p", path=path, port=80)
+
+
+LOOP = """\
+name: it falls over again and again
+load: {users: 3, pulse: {period: 50ms}}
+steps:
+  - {name: once, call: {of: pod/lone, path: /crash, port: 8080, until: ended}, watch: 5s}
+  - {name: twice, call: {of: pod/lone, path: /crash, port: 8080, until: ended}, watch: 15s}
+  - {name: three times, call: {of: pod/lone, path: /crash, port: 8080, until: ended}, watch: 30s}
+expect:
+  - restart: {of: three times, within: 28s}
+  - back_off: {of: three times, within: 4s, restarts: 3}
+"""
+
+
+def test_a_container_that_falls_over_again_and_again_is_backed_off_from(tmp_path):
+    def prepare(world):
+        world.cluster.reply("/crash", lambda pod: crash(1)(world, pod))
+
+    container = {"name": "lone", "image": "localhost/lone:1"}
+    lone = {"kind": "Pod", "metadata": {"name": "lone"}, "spec": {"containers": [container]}}
+    judged = play(story(tmp_path, LOOP, shop=(*SHOP, {"apiVersion": "v1", **lone}), told=prepare)).judged()
+    assert judged.exit_code == 0, judged.sentence
+    assert "10 s predicted), 3 after" in judged.asked[1].reason
+    assert "(20 s predicted)" in judged.asked[1].reason
