@@ -235,6 +235,7 @@ class Engine:
             self._last_log = now
             self._log_load()
             if self._armed and not self._healing:
+                self._check_cluster()
                 self._check_load()
                 self._check_stop(now, queried=True)
         self._refresh(now)
@@ -275,6 +276,11 @@ class Engine:
         since = now - window_s
         recent = itertools.takewhile(lambda s: s.end >= since - ARRIVAL_S, reversed(self._samples))
         return conditions.measure(named, tuple(recent), since, now)
+
+    def _check_cluster(self) -> None:
+        """With the cluster gone, whatever its users meet from then on says nothing about the app."""
+        if ended := self._cluster.ended():
+            raise ClusterError("the cluster ended before the run did", why=ended[0], fix=ended[1])
 
     def _check_load(self) -> None:
         """A load whose process died proves nothing any more, so nothing more is broken."""

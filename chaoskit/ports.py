@@ -122,6 +122,9 @@ class Cluster(Protocol):
         """Asks an address so many times, each time by a connection of its own: from inside a pod, or from where the
         users are. PortError if it could not even be tried."""
 
+    def ended(self) -> tuple[str, str] | None:
+        """(why, what to type) once the cluster is known to have ended for good; None while it may live. Asks no API."""
+
     def allowed(self, right: Right) -> bool:
         """SelfSubjectAccessReview."""
 

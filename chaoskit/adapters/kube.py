@@ -270,6 +270,9 @@ class KubeCluster:
     def machine(self, node: str, order: MachineOrder) -> None:
         self._made_by_us(f"{order.replace('_', ' ')} {node}").machine(node, order)
 
+    def ended(self) -> tuple[str, str] | None:
+        return self._provider.ended() if self._provider else None
+
     def _made_by_us(self, what: str) -> Provider:
         if self._provider is None:
             raise UsageError(

@@ -250,6 +250,24 @@ def test_an_image_that_does_not_exist_is_told_at_once(tmp_path):
     assert told.judged().seconds < 30
 
 
+def test_a_cluster_that_ends_half_way_convicts_nobody(tmp_path):
+    """What users meet after its end is not the app's doing, so the step's window is not watched to its end."""
+
+    def over(world):
+        world.cluster.cease()
+        world.load.outage(world.clock.now(), 1e9)
+
+    told = play(story(tmp_path, told=lambda world: world.clock.at(16.0, lambda: over(world))))
+    assert told.ending is not None
+    assert told.ending.how == "broken"
+    assert "the cluster ended before the run did" in str(told.ending.error)
+    assert told.ending.unhealed == ()
+    assert not told.entries("step ended")
+    judged = told.judged()
+    assert judged.exit_code == 3
+    assert not [f for f in judged.asked if f.verdict is Verdict.FAILED]
+
+
 def test_a_namespace_that_goes_away_half_way_is_told_as_that(tmp_path):
     def trouble(world):
         world.clock.at(5.0, lambda: world.cluster.delete("namespace", NAMESPACE))

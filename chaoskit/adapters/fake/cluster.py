@@ -73,6 +73,7 @@ class FakeCluster:
         self._watches: list[FakeWatching] = []
         self._addresses = 0
         self._away_until = 0.0
+        self._over: tuple[str, str] | None = None
         for number, node in enumerate(nodes, 1):
             self._store.create(_node(node, f"zone{number}"))
         for namespace in ("default", "kube-system"):
@@ -178,6 +179,9 @@ class FakeCluster:
 
         self._call("signal", "pod", name, namespace, effect)
 
+    def ended(self) -> tuple[str, str] | None:
+        return self._over
+
     # ── for whoever tells the story ──────────────────────────────────────────────────────────────────────────────────
 
     def behave(self, selector: str, behaviour: Behaviour) -> None:
@@ -220,6 +224,10 @@ class FakeCluster:
         self.trouble.away(self.clock.now(), self._away_until)
         self.gap(self._away_until - self.clock.now())
 
+    def cease(self) -> None:
+        """The cluster ends, with all that is on it."""
+        self._over = ("the cluster has ended, and all that was on it", "chaoskit cluster up")
+
     def there(self, kind: str, namespace: str = "") -> Sequence[Raw]:
         """What is really there, without a call: for assertions. In order of creation."""
         return self._store.all(kind, namespace)
@@ -241,6 +249,8 @@ class FakeCluster:
         return result
 
     def _pass_time(self) -> None:
+        if self._over:
+            raise NotFoundError("the API server does not answer", where=SERVER, why=self._over[0], fix=self._over[1])
         if self.trouble.is_away(self.clock.now()):
             self.clock.advance(self.timings.refused)
             raise UnreachableError("the API server does not answer", where=SERVER, why="connection refused")
