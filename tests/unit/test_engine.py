@@ -257,7 +257,7 @@ def test_a_cluster_that_ends_half_way_convicts_nobody(tmp_path):
         world.cluster.cease()
         world.load.outage(world.clock.now(), 1e9)
 
-    told = play(story(tmp_path, told=lambda world: world.clock.at(16.0, lambda: over(world))))
+    told = play(story(tmp_path, told=lambda world: world.clock.at(5.0, lambda: over(world))))
     assert told.ending is not None
     assert told.ending.how == "broken"
     assert "the cluster ended before the run did" in str(told.ending.error)
