@@ -333,6 +333,28 @@ NOTES = {
 
         The evidence shows the pods at each moment, and the good answers of each version second by second.""",
     ),
+    "switched": Note(
+        (
+            "{of: switch to green, to: green, within: 2s}",
+            '{of: new version, by: version, to: "2", within: 30s, connections: all}',
+        ),
+        """\
+        The value is when the last request was sent that another version or colour answered, counted from the switch. It
+        passes if that is no later than `within`, if the new one answered afterwards, and if no more than `lost` requests
+        of the step failed. Answers tell who gave them by the headers `x-version` and `x-color`; those that do not are
+        counted, and make it inconclusive, as does a step before which nobody else answered.
+
+        A Service balances connections: those that are open stay with the old pods. `fresh` looks at the pulse's new
+        connections, `kept` at its kept one, `users` at Locust's, `all` at all of them.""",
+    ),
+    "share": Note(
+        ('{of: new version, is: "2", expected: 25%, tolerance: 8%, settle: 5s}',),
+        """\
+        The share of good answers on new connections (the pulse's fresh stream): a kept connection stays with its pod, so
+        its requests are no independent draws. The uncertainty is the Wilson score interval at 99.9 %. It passes if the
+        whole interval lies within the tolerance, fails if the whole of it lies outside, and is inconclusive where so many
+        requests cannot tell: 1,500 tell a quarter to about ± 4 points.""",
+    ),
     "steady_state": Note(
         ("{}",),
         """\
