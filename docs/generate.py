@@ -192,7 +192,65 @@ NOTES = {
 
         The times are those at which watch events arrived. The uncertainty is 50 ms, or as long as the call that made
         the fault took, where that is longer. A break of the watch in that time makes the finding inconclusive. So does
-        a step that took no pod: nothing had to recover.""",
+        a step that took no pod: nothing had to recover.
+
+        The pods of a node that was lost count too, without those of DaemonSets. Such a pod is replaced once Kubernetes
+        has noticed the node's silence (--node-monitor-grace-period) and the pod's own toleration of it
+        (`tolerationSeconds` for node.kubernetes.io/unreachable) is over. Where the platform's timings are known, the
+        finding says beside the measured time what they predict: the sum of both and of the start that pods of the same
+        owner took earlier in the run.""",
+    ),
+    "drained": Note(
+        ("{of: drain a node, within: 30s}",),
+        """\
+        From the moment at which the node was closed to the moment at which the last of the experiment's pods on it was
+        gone; pods of DaemonSets and finished ones stay. A pod that never left fails it, with the name of the disruption
+        budget that allowed no disruption. Unlike other expectations it is decided although the step did not land: a
+        drain that empties nothing is what it looks for.""",
+    ),
+    "power_off_node": Note(
+        ("{of: deployment/front}", "{zone: zone-2, count: 100%}"),
+        """\
+        Landed: the node is Ready no more, as Kubernetes itself sees it when the node has been silent for its grace
+        period (16 s with the embedded cluster's short timings, 50 s by default). The step waits for that, and its
+        `watch` counts from the power failure. Healed by chaoskit: the power is switched on, and the node is looked at
+        until it is Ready.
+
+        Only the embedded cluster can do it: a kubeconfig reaches no machines. Nodes that are not Ready before are no
+        candidates. How many may be hit is limited by `safety.nodes_at_most`.""",
+    ),
+    "freeze_node": Note(
+        ("{of: deployment/front}",),
+        """\
+        Landed and healed as `power_off_node` is, by a thaw. The node's processes go on where they stood, with pods that
+        may have been replaced meanwhile. A freeze that is over before Kubernetes notices it cannot be had: the step
+        waits until it is noticed.""",
+    ),
+    "unplug_node": Note(
+        ("{name: node2}",),
+        """\
+        Landed and healed as `power_off_node` is, by plugging it in again. Pods of the node run on without network.""",
+    ),
+    "undo": Note(
+        ("{of: lose a node}",),
+        """\
+        Landed: no object that the watch shows carries a mark of that step any more, and the nodes that did are Ready.
+        It heals as the end of the run does, looking for up to a minute whether it worked; the end of the run tries
+        again what was not. A step that left nothing to undo makes it fail, and the run inconclusive.""",
+    ),
+    "spread": Note(
+        (
+            "{of: deployment/front, after: lose a node}",
+            "{of: deployment/front, over: zone, after: the zone is back, when: at the end}",
+        ),
+        """\
+        Counts the workload's ready pods by node, or by the nodes' label topology.kubernetes.io/zone, as the watch told
+        of them when the step's window ended (or at every change in it: `always`). It fails where the fullest place
+        holds more than `skew` pods more than the emptiest, and where one place holds all of several pods, whatever
+        `skew` says. Places that cannot take pods then (no node that is Ready, schedulable and without a taint that
+        keeps pods off) do not count as empty. Fewer than two ready pods, or only one place: inconclusive.
+
+        Kubernetes moves no pod by itself: after a zone has returned, a rollout or a scaling fills it.""",
     ),
     "restart": Note(
         ("{of: crash the back, within: 20s, times: 1}", "{of: crash the back, within: 20s, as: policy}"),
@@ -327,9 +385,9 @@ NOTES = {
         have been made up for once. If the number of replicas changes meanwhile, the smallest counts for the floor and
         the largest for the surge.
 
-        `finished` is what `kubectl rollout status` waits for: all pods are of the new version and available, and none of
-        the old is left but those that are ending. `stopped`: after `within` it is still not finished. Kubernetes itself
-        calls a rollout stuck after `progressDeadlineSeconds`, and rolls nothing back: that is a `roll_back`.
+        `finished` is what `kubectl rollout status` waits for: all pods are of the new version and available, and none
+        of the old is left but those that are ending. `stopped`: after `within` it is still not finished. Kubernetes
+        itself calls a rollout stuck after `progressDeadlineSeconds`, and rolls nothing back: that is a `roll_back`.
 
         The evidence shows the pods at each moment, and the good answers of each version second by second.""",
     ),
@@ -350,10 +408,10 @@ NOTES = {
     "share": Note(
         ('{of: new version, is: "2", expected: 25%, tolerance: 8%, settle: 5s}',),
         """\
-        The share of good answers on new connections (the pulse's fresh stream): a kept connection stays with its pod, so
-        its requests are no independent draws. The uncertainty is the Wilson score interval at 99.9 %. It passes if the
-        whole interval lies within the tolerance, fails if the whole of it lies outside, and is inconclusive where so many
-        requests cannot tell: 1,500 tell a quarter to about ± 4 points.""",
+        The share of good answers on new connections (the pulse's fresh stream): a kept connection stays with its pod,
+        so its requests are no independent draws. The uncertainty is the Wilson score interval at 99.9 %. It passes if
+        the whole interval lies within the tolerance, fails if the whole of it lies outside, and is inconclusive where
+        so many requests cannot tell: 1,500 tell a quarter to about ± 4 points.""",
     ),
     "steady_state": Note(
         ("{}",),
