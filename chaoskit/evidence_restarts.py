@@ -22,6 +22,9 @@ BACK_OFF_FIRST_S = 10.0
 """The second restart in a row waits this long, each one after it twice as long (pkg/kubelet/kubelet.go,
 initialCrashLoopBackOff), counted from the container's end (kuberuntime_manager.go, doBackOff). The first waits for
 nothing."""
+RETRY_JITTER, RESYNC_S = 0.5, 60.0
+"""The kubelet comes back to a container that has to wait when the wait is over, or by chance up to half of it later; of
+long waits, up to half of its regular round (pkg/kubelet/pod_workers.go, completeWork; syncFrequency)."""
 STABLE_S = 600.0
 """A container that ran for longer than this begins the sequence anew (pkg/kubelet/kubelet.go, HasExpiredFunc)."""
 BACK_OFF_MOST = ("crash_loop_back_off_max", "max-container-restart-period")
@@ -52,7 +55,14 @@ class Pause:
     reason: str
     pause_s: float
     predicted_s: float | None
-    """By the kubelet's settings; None where these are not known."""
+    """The least, by the kubelet's settings; None where these are not known."""
+    latest_s: float | None = None
+    """The most, by the same; a new container takes a moment to be made besides."""
+
+    @property
+    def off_s(self) -> float:
+        """How far the pause is outside of what is predicted."""
+        return max((self.predicted_s or 0.0) - self.pause_s, self.pause_s - (self.latest_s or 0.0), 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,12 +239,14 @@ def _pauses(lives: Iterable[Life], most: float | None) -> Iterator[Pause]:
             if before.began_unix is not None and before.ended_unix - before.began_unix > STABLE_S:
                 forgotten = before.number
             if life.number == before.number + 1:
+                least = None if most is None else predicted(life.number - forgotten, most)
                 yield Pause(
                     life.number,
                     before.exit_code or 0,
                     before.reason,
                     life.began_unix - before.ended_unix,
-                    None if most is None else predicted(life.number - forgotten, most),
+                    least,
+                    None if least is None else latest(least),
                 )
         before = life
 
@@ -245,6 +257,11 @@ def predicted(restart: int, most: float) -> float:
         return 0.0
     doublings = min(restart - 2, 60)
     return min(min(BACK_OFF_FIRST_S, most) * 2.0**doublings, most)
+
+
+def latest(least: float) -> float:
+    """When the kubelet looks again at a container that is to wait for `least`, at the latest."""
+    return least + RETRY_JITTER * min(least, RESYNC_S)
 
 
 def _back_off_most(timings: Mapping[str, float]) -> float | None:

@@ -313,9 +313,10 @@ NOTES = {
         short timings), from the container's end to the next start. The setting is one of the platform's timings that
         the run recorded; where it is not known, the finding is inconclusive.
 
-        The API tells both times in whole seconds, so a pause is known to ±1 s, and `within` must be more than that. The
-        pause that is furthest from the predicted one decides. A restart begins up to a second or two after its pause:
-        the kubelet looks for ended containers once a second, and a new one takes a moment to make.""",
+        When such a wait is over, the kubelet looks again by chance up to half of it later (of a minute, where it is
+        longer): 10 to 15 s, 20 to 30 s, 300 to 330 s are what is predicted. `within` is how far a pause may be outside
+        of that, for a new container takes a moment to make. The API tells both times in whole seconds, so a pause is
+        known to ±1 s, and `within` must be more. The pause that is furthest off decides.""",
     ),
     "outage": Note(
         ("{of: lose a pod, at_most: 1s}", "{of: lose a pod, at_most: 500ms, lost: 20, connections: kept}"),

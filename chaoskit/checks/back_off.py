@@ -21,7 +21,7 @@ class BackOff(Check):
     kind: ClassVar[str] = "back_off"
 
     of: str = Field(description="the step; restarts that went before it count as well")
-    within: Seconds = Field(gt=STAMP_S, description="how far each pause may be from the predicted one")
+    within: Seconds = Field(gt=STAMP_S, description="how far each pause may be outside of what is predicted")
     restarts: Count = Field(2, ge=1, description="so many pauses must have been seen of each container")
 
     def steps(self) -> Sequence[str]:
@@ -46,10 +46,10 @@ class BackOff(Check):
         if any(pause.predicted_s is None for _, pause in pauses):
             reason = "the kubelets' longest back-off is not known of this cluster, so no pause can be predicted"
             return inconclusive(self, reason, step=self.of, evidence=shown)
-        pod, furthest = max(pauses, key=lambda found: _off(found[1]))
+        pod, furthest = max(pauses, key=lambda found: found[1].off_s)
         return at_most(
             self,
-            _off(furthest),
+            furthest.off_s,
             self.within,
             "s",
             uncertainty=STAMP_S,
@@ -59,11 +59,11 @@ class BackOff(Check):
         )
 
 
-def _off(pause: Pause) -> float:
-    return abs(pause.pause_s - (pause.predicted_s or 0.0))
-
-
 def _sequence(pauses: Sequence[Pause]) -> str:
-    """`restart 1 after 1 s (0 s predicted), 2 after 11 s (10 s predicted)`."""
-    told = (f"{p.restart} after {p.pause_s:.0f} s ({p.predicted_s:.0f} s predicted)" for p in pauses)
-    return f"restart {', '.join(told)}"
+    """`restart 1 after 1 s (0 s predicted), 2 after 11 s (10 to 15 s predicted)`."""
+    return f"restart {', '.join(f'{p.restart} after {p.pause_s:.0f} s ({_range(p)} predicted)' for p in pauses)}"
+
+
+def _range(pause: Pause) -> str:
+    least, most = f"{pause.predicted_s:.0f}", f"{pause.latest_s:.0f}"
+    return f"{least} s" if least == most else f"{least} to {most} s"

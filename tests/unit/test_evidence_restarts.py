@@ -143,6 +143,11 @@ def test_a_pause_never_shrinks_and_never_exceeds_the_most(restart, most):
     assert restarts.predicted(restart, most) <= restarts.predicted(restart + 1, most) <= most
 
 
+@pytest.mark.parametrize(("least", "most"), [(0, 0), (10, 15), (40, 60), (300, 330)])
+def test_the_kubelet_looks_again_up_to_half_a_wait_later(least, most):
+    assert restarts.latest(least) == most
+
+
 def crash_loop(pauses, *, ran=1.0, first=0.0):
     """What the watch tells of a container that ends `ran` seconds after each start."""
     began, events, before = first, [], None

@@ -154,5 +154,5 @@ def test_a_container_that_falls_over_again_and_again_is_backed_off_from(tmp_path
     lone = {"kind": "Pod", "metadata": {"name": "lone"}, "spec": {"containers": [container]}}
     judged = play(story(tmp_path, LOOP, shop=(*SHOP, {"apiVersion": "v1", **lone}), told=prepare)).judged()
     assert judged.exit_code == 0, judged.sentence
-    assert "10 s predicted), 3 after" in judged.asked[1].reason
-    assert "(20 s predicted)" in judged.asked[1].reason
+    assert "(10 to 15 s predicted), 3 after" in judged.asked[1].reason
+    assert "(20 to 30 s predicted)" in judged.asked[1].reason

@@ -24,9 +24,10 @@ def judged(pauses, info=ACCELERATED, **more):
         ([1, 11, 10], ACCELERATED, Verdict.PASSED),
         ([1, 11, 21, 41], DEFAULTS, Verdict.PASSED),
         ([0, 0, 0], ACCELERATED, Verdict.FAILED),
-        ([0, 10, 20], ACCELERATED, Verdict.FAILED),
+        ([0, 10, 25], ACCELERATED, Verdict.FAILED),
         ([0, 10, 10], DEFAULTS, Verdict.FAILED),
-        ([0, 10, 14], ACCELERATED, Verdict.INCONCLUSIVE),
+        ([0, 10, 15], ACCELERATED, Verdict.PASSED),
+        ([0, 10, 19], ACCELERATED, Verdict.INCONCLUSIVE),
         ([0, 10], ACCELERATED, Verdict.INCONCLUSIVE),
         ([0, 10, 10], ClusterInfo("existing", "c", "s", "v"), Verdict.INCONCLUSIVE),
     ],
@@ -38,7 +39,8 @@ def test_pauses_are_judged_beside_the_settings(pauses, info, verdict):
 
 def test_the_sequence_is_told():
     assert judged([0, 10, 11]).reason == (
-        "front-1: restart 1 after 0 s (0 s predicted), 2 after 10 s (10 s predicted), 3 after 11 s (10 s predicted)"
+        "front-1: restart 1 after 0 s (0 s predicted), 2 after 10 s (10 to 15 s predicted), "
+        "3 after 11 s (10 to 15 s predicted)"
     )
 
 
