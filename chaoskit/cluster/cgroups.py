@@ -119,7 +119,7 @@ class Cgroups:
 
 
 def _hand_down(group: Path) -> None:
-    wanted = _held_back(group)
+    wanted = [name for name in CONTROLLERS if name in _held_back(group)]
     if wanted:  # In one write: the kernel takes all or none, and two nodes may start at once.
         (group / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in wanted))
 
@@ -129,11 +129,14 @@ def _held_back(group: Path) -> list[str]:
     available, handed_down = (
         (group / f"cgroup.{name}").read_text().split() for name in ("controllers", "subtree_control")
     )
-    return [name for name in CONTROLLERS if name in available and name not in handed_down]
+    return [name for name in available if name not in handed_down]
 
 
 def _borrow(top: Path, controllers: list[str]) -> None:
-    """Note what the root is about to hand down for us. Where the kernel keeps no notes, it stays handed down."""
+    """Note what the root does not hand down yet: it will for us, and runc makes it hand down all that there is.
+
+    Where the kernel keeps no notes, it stays handed down.
+    """
     if controllers:
         with contextlib.suppress(OSError):
             os.setxattr(top, BORROWED, " ".join({*_borrowed(top), *controllers}).encode())

@@ -110,6 +110,15 @@ def test_version_2_s_root_gets_back_what_was_borrowed(version_2: Path) -> None:
     assert handed_down(version_2).read_text() == "-io"
 
 
+def test_what_runc_made_the_root_hand_down_is_given_back_too(version_2: Path) -> None:
+    (version_2 / "cgroup.controllers").write_text("memory pids misc\n")
+    Cgroups("shop", version_2).make("node1")
+    handed_down(version_2).write_text("+misc")
+    end_all(version_2)
+    Cgroups("shop", version_2).sweep()
+    assert handed_down(version_2).read_text() == "-misc"
+
+
 def test_what_was_handed_down_before_stays_so(version_2: Path) -> None:
     handed_down(version_2).write_text("io memory pids\n")
     Cgroups("shop", version_2).make("node1")
