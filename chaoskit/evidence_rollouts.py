@@ -129,6 +129,8 @@ class Rollout:
 class _Scene:
     """The Deployment, its sets and its pods as the events so far tell them."""
 
+    newest: str
+    """UID of the set of the template that is rolled out."""
     sets: dict[str, Raw] = field(default_factory=dict)
     pods: dict[str, Raw] = field(default_factory=dict)
     deployment: Raw | None = None
@@ -154,14 +156,13 @@ class _Scene:
         self.highest = max(self.highest, wanted)
         least = bounds(_of_size(self.deployment, self.lowest)).least
         most = bounds(_of_size(self.deployment, self.highest)).most
-        newest = self._newest()
         up = {key: p for key, p in self.pods.items() if ready(p)}
         missing = self.hit - set(up)
         if len(up) >= least:
             self.hit -= missing
             missing = set()
         sized = sum(_wanted(s) for s in self.sets.values())
-        new = sum(controller(p)[1] == newest for p in up.values())
+        new = sum(controller(p)[1] == self.newest for p in up.values())
         return Moment(at, len(up), new, sized, max(0, least - len(missing)), most, len(missing))
 
     def strike(self, victims: Iterable[str]) -> None:
@@ -170,11 +171,6 @@ class _Scene:
 
     def on_node(self, node: str) -> list[str]:
         return [key for key, pod in self.pods.items() if node_of(pod) == node]
-
-    def _newest(self) -> str:
-        assert self.deployment is not None  # noqa: S101 - the caller looked
-        wanted = annotation(self.deployment, REVISION)
-        return next((key for key, s in self.sets.items() if annotation(s, REVISION) == wanted), "")
 
 
 def rollout(record: Record, step: StepRecord) -> Rollout | None:
@@ -189,7 +185,7 @@ def rollout(record: Record, step: StepRecord) -> Rollout | None:
     ended = next((e.at for e in after if _is_complete(e.object, act.target)), None)
     given_up = next((e.at for e in after if _is_given_up(e.object)), None)
     last = until if ended is None else ended
-    moments = _moments((e for e in events if e.at <= last), _hits(record, step), began)
+    moments = _moments([e for e in events if e.at <= last], _hits(record, step), began)
     deployment = next((e.object for e in reversed(events) if e.kind == "deployment"), None)
     if deployment is None or not moments:
         return None
@@ -207,9 +203,9 @@ def rollout(record: Record, step: StepRecord) -> Rollout | None:
     )
 
 
-def _moments(events: Iterable[WatchEvent], hits: list[tuple[float, Target]], began: float) -> tuple[Moment, ...]:
+def _moments(events: Sequence[WatchEvent], hits: list[tuple[float, Target]], began: float) -> tuple[Moment, ...]:
     """How things stood when the rollout began, and from each change on."""
-    scene, found = _Scene(), list[Moment | None]()
+    scene, found = _Scene(_newest(events)), list[Moment | None]()
     for event in events:
         while hits and hits[0][0] <= event.at:
             _strike(scene, hits.pop(0)[1])
@@ -220,6 +216,14 @@ def _moments(events: Iterable[WatchEvent], hits: list[tuple[float, Target]], beg
         if found:
             found.append(scene.moment(event.at))
     return tuple(_changes([m for m in found if m is not None]))
+
+
+def _newest(events: Sequence[WatchEvent]) -> str:
+    """The set whose revision is the Deployment's at the end; a template that comes back brings its old set back."""
+    last = {(e.kind, uid(e.object)): e.object for e in events if e.kind in ("deployment", "replicaset")}
+    wanted = next((annotation(o, REVISION) for (kind, _), o in last.items() if kind == "deployment"), "")
+    sets = (key for (kind, key), o in last.items() if kind == "replicaset" and annotation(o, REVISION) == wanted)
+    return next(sets, "")
 
 
 def _acceptance(act: Act) -> tuple[float, float]:

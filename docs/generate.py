@@ -399,9 +399,9 @@ NOTES = {
         ),
         """\
         The value is when the last request was sent that another version or colour answered, counted from the switch. It
-        passes if that is no later than `within`, if the new one answered afterwards, and if no more than `lost` requests
-        of the step failed. Answers tell who gave them by the headers `x-version` and `x-color`; those that do not are
-        counted, and make it inconclusive, as does a step before which nobody else answered.
+        passes if that is no later than `within`, if the new one answered afterwards, and if no more than `lost`
+        requests of the step failed. Answers tell who gave them by the headers `x-version` and `x-color`; those that do
+        not are counted, and make it inconclusive, as does a step before which nobody else answered.
 
         A Service balances connections: those that are open stay with the old pods. `fresh` looks at the pulse's new
         connections, `kept` at its kept one, `users` at Locust's, `all` at all of them.""",

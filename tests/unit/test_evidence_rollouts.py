@@ -5,14 +5,107 @@ from __future__ import annotations
 from fractions import Fraction
 
 import pytest
+import streams
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaoskit.evidence_rollouts import Bounds, bounds
+from chaoskit.contracts import Act, StepRecord
+from chaoskit.evidence_rollouts import REVISION, Bounds, bounds, rollout
+from chaoskit.model import Target
 
 
 def deployment(replicas, **rolling):
     return {"spec": {"replicas": replicas, "strategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}}
+
+
+# ── a recorded rollout ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def the_deployment(at, revision, *, generation=2, updated=0, total=3, available=3, first=False):
+    status = {
+        "observedGeneration": generation,
+        "updatedReplicas": updated,
+        "replicas": total,
+        "availableReplicas": available,
+    }
+    meta = {"name": "front", "namespace": streams.NS, "uid": "d", "generation": generation}
+    meta["annotations"] = {REVISION: str(revision)}
+    o = {"metadata": meta, "status": status, **deployment(3, maxSurge=1, maxUnavailable=0)}
+    return streams.seen(at, o, "deployment", first=first)
+
+
+def a_set(at, key, size, *, first=False):
+    owner = [{"kind": "Deployment", "uid": "d", "controller": True}]
+    meta = {"name": key, "namespace": streams.NS, "uid": key, "ownerReferences": owner}
+    meta["annotations"] = {REVISION: key.removeprefix("rs-")}
+    return streams.seen(at, {"metadata": meta, "spec": {"replicas": size}}, "replicaset", first=first)
+
+
+BEFORE = (
+    the_deployment(0.0, 1, generation=1, updated=3, first=True),
+    a_set(0.0, "rs-1", 3, first=True),
+    *(streams.seen(0.0, streams.pod(f"old-{n}", owner="rs-1"), first=True) for n in range(3)),
+)
+
+
+def recorded(*events, hit=()):
+    target = Target("deployment", "front", streams.NS, "d", prior={"generation": 1, "revision": "1"})
+    act = Act("roll out", target, 10.0, 10.01, 10.1, "revision 2")
+    steps = [StepRecord("new version", "roll_out", 10.0, 12.0, (act,))]
+    for at, pod in hit:
+        lost = Act("delete", streams.target(pod), at, at + 0.01, at + 0.02, "gone")
+        steps.append(StepRecord("lose a pod", "kill_pod", at, 20.0, (lost,)))
+    told = tuple(sorted((*BEFORE, the_deployment(10.05, 2), *events), key=lambda e: e.at))
+    record = streams.record(events=told, steps=tuple(steps))
+    found = rollout(record, record.steps[0])
+    assert found is not None
+    return found
+
+
+def new_pod(at, n):
+    return streams.seen(at, streams.pod(f"new-{n}", owner="rs-2"))
+
+
+def lost(at, named):
+    return streams.gone(at, streams.pod(named, owner="rs-1", terminating=True))
+
+
+def floor(moment):
+    return moment.least
+
+
+def test_one_more_than_the_surge_allows_is_seen():
+    assert recorded(a_set(10.1, "rs-2", 1), new_pod(12, 0)).above is None
+    worst = recorded(a_set(10.1, "rs-2", 2), new_pod(12, 0)).above
+    assert (worst.sized, worst.most) == (5, 4)
+
+
+def test_what_is_over_sooner_than_events_of_two_kinds_change_places_is_not_held_against_it():
+    assert recorded(a_set(10.1, "rs-2", 2), a_set(10.12, "rs-1", 2), new_pod(12, 0)).above is None
+
+
+def test_a_pod_that_goes_by_itself_is_missing_for_as_long_as_it_is():
+    story = recorded(a_set(10.1, "rs-2", 1), lost(11.0, "old-0"), new_pod(13.0, 0))
+    worst, seconds = story.below(floor)
+    assert (worst.ready, worst.least) == (2, 3)
+    assert seconds == pytest.approx(2.0)
+
+
+def test_a_pod_that_another_step_took_is_excused_until_it_is_made_up_for():
+    events = (a_set(10.1, "rs-2", 1), lost(11.01, "old-0"), new_pod(13.0, 0))
+    assert recorded(*events, hit=[(11.0, "old-0")]).below(floor) == (None, 0)
+    again = recorded(*events, lost(15.0, "old-1"), new_pod(16.0, 1), hit=[(11.0, "old-0")])
+    assert again.below(floor)[1] == pytest.approx(1.0), "the next one that goes is the rollout's own"
+
+
+def test_it_ends_as_kubectl_sees_it_and_what_comes_after_is_no_part_of_it():
+    done = the_deployment(15.0, 2, updated=3)
+    story = recorded(a_set(10.1, "rs-2", 3), the_deployment(14.0, 2, updated=3, total=4), done, lost(16.0, "old-0"))
+    assert (story.ended, story.until) == (15.0, 15.0)
+    assert story.below(floor) == (None, 0)
+
+
+# ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 # What Kubernetes' own tables say (pkg/controller/deployment/util/deployment_util_test.go, TestResolveFenceposts,

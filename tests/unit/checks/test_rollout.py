@@ -41,6 +41,9 @@ def test_a_rollout_within_its_strategy_passes_with_the_time_it_took(tmp_path):
     assert finding.verdict is Verdict.PASSED, finding.reason
     assert 1 < finding.value < 15
     assert "never fewer than 3 ready pods" in finding.reason
+    moments = finding.evidence[0].data["moments"]
+    assert [m["new_ready"] for m in moments] == sorted(m["new_ready"] for m in moments)
+    assert (moments[0]["new_ready"], moments[-1]["ready"]) == (0, 3)
 
 
 def test_the_share_of_each_version_is_shown_over_time(tmp_path):
