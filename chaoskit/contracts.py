@@ -273,6 +273,8 @@ class Record:
     """What the load's processes said of themselves once a second: at, who, users, cpu, late_p99_s, not_sent …"""
     notes: tuple[str, ...] = ()
     sights: tuple[Sight, ...] = ()
+    ledger: tuple[Mapping[str, Any], ...] = ()
+    """What the built-in writers learned, in the order of learning (see load/writer.py); empty for other loads."""
 
     def step(self, name: str) -> StepRecord | None:
         return next((s for s in self.steps if s.name == name), None)

@@ -25,6 +25,8 @@ from chaoskit.spec import load as load_experiment
 
 EXPERIMENT, RUN, EVENTS, METRICS = "experiment.yaml", "run.json", "events.jsonl", "metrics.json"
 PULSE, LOCUST = "pulse", "locust"
+LEDGER = "ledger.jsonl"
+"""Kept by the built-in writers, where these are the load."""
 _LEFT_OUT = ("managedFields",)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -153,6 +155,7 @@ def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
         metrics=about["queries"],
         statuses=tuple(dict(e.data) | {"at": e.at} for e in entries if e.kind == "load"),
         notes=tuple(str(e.data["text"]) for e in entries if e.kind == "note"),
+        ledger=tuple(_ledger(folder / LEDGER)),
         sights=tuple(Sight(e.at, e.data["step"], e.data["what"], e.data["data"]) for e in entries if e.kind == "saw"),
     )
     return record, int(about["seed"])
@@ -170,6 +173,13 @@ def _events(path: Path) -> Iterable[WatchEvent]:
             if line.endswith("\n"):
                 body = json.loads(line)
                 yield WatchEvent(body["at"], body["change"], body["kind"], body["object"], body["first"])
+
+
+def _ledger(path: Path) -> Iterable[Mapping[str, Any]]:
+    """Its last line may be torn, where its writer was killed."""
+    if path.exists():
+        with path.open(encoding="utf-8") as lines:
+            yield from (json.loads(line) for line in lines if line.endswith("\n"))
 
 
 def _answers(path: Path) -> dict[str, Answer]:

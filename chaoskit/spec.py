@@ -29,8 +29,9 @@ from chaoskit.units import shown, write_duration
 from chaoskit.yamlfile import Document, Path_
 
 REFAPP = "refapp"
-SHOPPER, NO_LOCUST = "shopper", "none"
+SHOPPER, WRITER, NO_LOCUST = "shopper", "writer", "none"
 SHOPPER_FILE = Path(__file__).parent / "load" / "shopper.py"
+BUILT_IN = {SHOPPER: SHOPPER_FILE, WRITER: SHOPPER_FILE.with_name("writer.py")}
 LONGEST_NAME = 120
 MOST_PROBLEMS = 20
 """So many are told at once; who has more has one cause for many of them."""
@@ -75,7 +76,7 @@ class Pulse(Part):
 class Load(Part):
     """Locust users, and the pulse beside them."""
 
-    locustfile: str = Field(SHOPPER, description="shopper (built in), none, or a Locust file, relative to this file")
+    locustfile: str = Field(SHOPPER, description="shopper or writer (both built in), none, or a Locust file of yours")
     users: Count = Field(20, ge=1, le=100_000)
     spawn_rate: Rate = Field(100.0, gt=0, description="users started a second")
     must_reach: Rate | None = Field(None, description="good answers a second in the steady state, else inconclusive")
@@ -130,12 +131,12 @@ class Experiment:
         """The Locust file; None where only the pulse is sent."""
         if self.load is None or self.load.locustfile == NO_LOCUST:
             return None
-        return self.own_locustfile or SHOPPER_FILE
+        return self.own_locustfile or BUILT_IN[self.load.locustfile]
 
     @property
     def own_locustfile(self) -> Path | None:
         """The Locust file, if it is the user's own: it may not import."""
-        if self.load is None or self.load.locustfile in (SHOPPER, NO_LOCUST):
+        if self.load is None or self.load.locustfile in (*BUILT_IN, NO_LOCUST):
             return None
         return self.folder / self.load.locustfile
 

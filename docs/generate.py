@@ -360,6 +360,19 @@ NOTES = {
         a pod that had just started counted already is not in the status: then the formula gives a range, and a
         decision within it is right.""",
     ),
+    "durable": Note(
+        ("{of: lose a pod, no_writes_for: 10s}",),
+        """\
+        For `locustfile: writer`, whose users write down in the run's folder (`ledger.jsonl`) which orders the shop
+        acknowledged, what they found when they looked one up, and how many orders there were; at the end, when nobody
+        writes any more, all orders that there are. It fails where an order that was ever acknowledged in the run is
+        missing or there twice, where one that was looked up was gone, or where a read that began after another one had
+        ended told of fewer orders. Orders that were sent and never acknowledged may be there or not.
+
+        `no_writes_for` is the longest stretch without an acknowledged write, bracketed by the writers' own requests as
+        outages are by the pulse's. Where all orders could not be read at the end, or no write was acknowledged before
+        the step or in its window, it is inconclusive.""",
+    ),
     "metric": Note(
         ("errors < 1%", "{holds: ready_fronts >= 3, of: lose a pod, when: at the end}"),
         """\

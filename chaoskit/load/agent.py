@@ -244,6 +244,11 @@ def _obey(agent: Agent) -> None:
 def _run(config: AgentConfig, voice: Voice) -> None:
     random.seed(config.seed)
     path = Path(config.locustfile)
+    # For locustfiles that keep a record of their own, such as writer.py, by the same clock.
+    os.environ |= {
+        "CHAOSKIT_RUN_FOLDER": str(Path(config.recording).parent),
+        "CHAOSKIT_ORIGIN_NS": str(config.origin_ns),
+    }
     if not path.exists():
         raise InputError("there is no such locustfile", where=str(path))
     loaded = load(path)

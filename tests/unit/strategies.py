@@ -19,6 +19,7 @@ from chaoskit.checks.back_off import BackOff
 from chaoskit.checks.baseline import Baseline
 from chaoskit.checks.discovered import Discovered
 from chaoskit.checks.distribution import Distribution
+from chaoskit.checks.durable import Durable
 from chaoskit.checks.error_budget import ErrorBudget
 from chaoskit.checks.metric import Metric
 from chaoskit.checks.out_of_endpoints import OutOfEndpoints
@@ -154,6 +155,7 @@ def checks(draw, steps, names) -> Check:
                 {"of": of, "measure": st.sampled_from(sorted(MEASURES)), "times": st.floats(0.01, 1e6)},
             ),
             _with(ErrorBudget, {"slo": SLOS, "at_most": SHARES}, of=of, over=DURATIONS),
+            _with(Durable, {"of": of}, no_writes_for=DURATIONS),
             _with(
                 Autoscale,
                 {"hpa": WORDS, "at_most": st.integers(1, 99)},
