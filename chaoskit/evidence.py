@@ -13,6 +13,7 @@ from typing import Any
 
 from chaoskit import units
 from chaoskit.contracts import Act, Record, StepRecord
+from chaoskit.evidence_nodes import lost_pods
 from chaoskit.model import GAP, GONE, SEEN, Link, Outage, Raw, WatchEvent
 from chaoskit.objects import controller, name, namespace, ready, ready_endpoints, scheduled, started, uid
 from chaoskit.samples import Outcome, Sample, Stream
@@ -20,6 +21,7 @@ from chaoskit.samples import Outcome, Sample, Stream
 WATCH_LAG_S = 0.05
 """How late a watch event may arrive after the change was stored: the API server's watch cache delivers within a few
 milliseconds; on a machine whose cores are all busy, tens of milliseconds were measured."""
+NEVER = float("inf")
 
 # ── outages ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -194,26 +196,38 @@ class _History:
 
 
 def recovery_chains(record: Record, step: StepRecord) -> tuple[Chain, ...]:
-    """One chain for each pod that the step took away, paired with its replacement by owner, each used once. Only what
-    was seen in the step's window counts: later the next step, or healing, takes pods away."""
+    """One chain for each pod that the step took away, itself or with its node, paired with its replacement by owner,
+    each used once. Only what was seen in the step's window counts: later the next step, or healing, takes pods away."""
     ended = step.ended if step.ended is not None else record.ended
     histories = _histories(e for e in record.events if e.at <= ended)
+    lost = _lost(record, step, histories)
+    taken = {uid(victim.pod) for _, victim, _ in lost}
+    answered = _first_answers(record) if lost else {}
+    chains = []
+    for act, victim, since in sorted(lost, key=lambda found: (found[2], found[0].ordered)):
+        heir = _replacement(histories, victim, since, taken)
+        if heir is not None:
+            taken.add(uid(heir.pod))
+        chains.append(_chain(act, victim, heir, answered))
+    return tuple(chains)
+
+
+def _lost(record: Record, step: StepRecord, histories: Mapping[str, _History]) -> Sequence[tuple[Act, _History, float]]:
+    """(act, victim, since when a replacement may come) of each pod that was lost. A pod on a lost node is replaced
+    once its deletion has begun: a new one before that is more of its kind (an autoscaler's), not its replacement."""
     acts: dict[str, Act] = {}
     for act in step.acts:
         # A pod that was hit twice, because an answer was lost, is lost once.
         if act.target.kind == "pod":
             acts.setdefault(act.target.uid, act)
-    victims = [(act, histories.get(pod_uid)) for pod_uid, act in acts.items()]
-    lost = [(act, h) for act, h in victims if h is not None and (h.gone is not None or h.terminating is not None)]
-    taken = {uid(h.pod) for _, h in lost}
-    answered = _first_answers(record) if lost else {}
-    chains = []
-    for act, victim in sorted(lost, key=lambda pair: pair[0].ordered):
-        heir = _replacement(histories, victim, act, taken)
-        if heir is not None:
-            taken.add(uid(heir.pod))
-        chains.append(_chain(act, victim, heir, answered))
-    return tuple(chains)
+    hit = [(act, histories[key], act.ordered) for key, act in acts.items() if key in histories]
+    found = [(act, h, since) for act, h, since in hit if h.gone is not None or h.terminating is not None]
+    for act in lost_pods(record, step):
+        victim = histories.get(act.target.uid)
+        if victim is not None and act.target.uid not in acts:
+            ends = [at for at in (victim.terminating, victim.gone) if at is not None]
+            found.append((act, victim, min(ends, default=NEVER)))
+    return found
 
 
 def _histories(events: Iterable[WatchEvent]) -> dict[str, _History]:
@@ -256,14 +270,14 @@ def _take_slice(
         served.setdefault(pod_uid, []).append((event.at, pod_uid in now))
 
 
-def _replacement(histories: Mapping[str, _History], victim: _History, act: Act, taken: set[str]) -> _History | None:
-    """The first pod of the same controller that appeared after the act and is not spoken for, one that became ready
+def _replacement(histories: Mapping[str, _History], victim: _History, since: float, taken: set[str]) -> _History | None:
+    """The first pod of the same controller that appeared since the loss and is not spoken for, one that became ready
     before one that went away first; a StatefulSet's replacement carries the victim's own name."""
     kind, owner = controller(victim.pod)
     heirs = [
         h
         for pod_uid, h in histories.items()
-        if pod_uid not in taken and not h.first and h.seen >= act.ordered and owner and controller(h.pod)[1] == owner
+        if pod_uid not in taken and not h.first and h.seen >= since and owner and controller(h.pod)[1] == owner
     ]
     if kind == "statefulset":
         heirs = [h for h in heirs if name(h.pod) == name(victim.pod)]

@@ -260,11 +260,7 @@ def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]
     for i, name in enumerate(names):
         if name in names[:i]:
             yield f"{document.place(('steps', i, 'name'))}: two steps are called {name!r}"
-    for i, check in enumerate(experiment.expect):
-        for step in check.steps():
-            if step not in names:
-                place = document.place(("expect", i, check.kind, "of"))
-                yield f"{place}: no step is called {step!r}{_did_you_mean(step, names)}"
+    yield from _unknown_steps(experiment, names, document)
     yield from _beyond_the_load(experiment, document)
     known = [*experiment.metrics, *MEASURES]
     for path, condition in _conditions(experiment):
@@ -294,6 +290,19 @@ def _queries(experiment: Experiment) -> Iterable[tuple[Path_, str]]:
     for i, check in enumerate(experiment.expect):
         for query in check.metrics().values():
             yield ("expect", i, check.kind, "witness"), query
+
+
+def _unknown_steps(experiment: Experiment, names: Sequence[str], document: Document) -> Iterable[str]:
+    for i, step in enumerate(experiment.steps):
+        for named in step.action.steps():
+            if named not in names[:i]:
+                place = document.place(("steps", i, step.action.verb, "of"))
+                yield f"{place}: no earlier step is called {named!r}{_did_you_mean(named, names[:i])}"
+    for i, check in enumerate(experiment.expect):
+        for named in check.steps():
+            if named not in names:
+                place = document.place(("expect", i, check.kind, "of"))
+                yield f"{place}: no step is called {named!r}{_did_you_mean(named, names)}"
 
 
 def _unmeasured(name: str, load: Load | None) -> str:

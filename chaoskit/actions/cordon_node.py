@@ -5,52 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from pydantic import Field
-
 from chaoskit import marks
-from chaoskit.contracts import Action, Count, Healed, Intent, RefField, Stage
-from chaoskit.errors import NotFoundError, UsageError
-from chaoskit.model import UNDO_ANNOTATION, Raw, Right, Target
-from chaoskit.objects import Objects, annotation, labels, name, node_of, uid
+from chaoskit.actions.node_choice import NodeChoice
+from chaoskit.contracts import Action, Healed, Intent, Stage
+from chaoskit.errors import NotFoundError
+from chaoskit.model import UNDO_ANNOTATION, Raw, Target
+from chaoskit.objects import Objects, annotation, name, uid
 from chaoskit.ports import Cluster
 
 
-class CordonNode(Action):
+class CordonNode(NodeChoice, Action):
     """Mark nodes unschedulable."""
 
     verb: ClassVar[str] = "cordon_node"
     annotates: ClassVar[tuple[str, ...]] = ("node",)
 
-    name: str = Field("", description="which node; where nothing is said, nodes that carry pods of `of`")
-    of: RefField | None = Field(None, description="nodes that carry a pod of this workload")
-    zone: str = Field("", description="only nodes of this zone")
-    count: Count = Field(1, ge=1, description="how many nodes")
-
-    def rights(self, namespace: str) -> Sequence[Right]:
-        return (Right("get", "", "nodes"), Right("patch", "", "nodes"))
-
     def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
-        return [node_as_target(node) for node in self._nodes(objects, namespace)]
-
-    def _nodes(self, objects: Objects, namespace: str) -> list[Raw]:
-        if not (self.name or self.of or self.zone):
-            raise UsageError(
-                f"{self.verb} names no node", why="nothing said would be every node", fix="give it name, of or zone"
-            )
-        pods = objects.pods_of(self.of, namespace) if self.of else []
-        if pods is None:
-            raise UsageError(f"there is no {self.of} in namespace {namespace}")
-        carrying = {node_of(p) for p in pods}
-        return [
-            node
-            for node in objects.all("node")
-            if (not self.name or name(node) == self.name)
-            and (not self.zone or labels(node).get("topology.kubernetes.io/zone") == self.zone)
-            and (self.of is None or name(node) in carrying)
-        ]
-
-    def number(self, of: int) -> int:
-        return self.count
+        return [node_as_target(node) for node in self.chosen(objects, namespace)]
 
     def perform(self, stage: Stage) -> None:
         for target in stage.targets:

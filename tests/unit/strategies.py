@@ -12,13 +12,16 @@ from chaoskit.actions.drain_node import DrainNode
 from chaoskit.actions.kill_container import KillContainer
 from chaoskit.actions.kill_pod import KillPod
 from chaoskit.actions.look_up import LookUp
+from chaoskit.actions.lose_node import FreezeNode, PowerOffNode, UnplugNode
 from chaoskit.actions.reach import Reach
 from chaoskit.actions.recreate_service import RecreateService
+from chaoskit.actions.undo import Undo
 from chaoskit.checks.autoscale import Autoscale
 from chaoskit.checks.back_off import BackOff
 from chaoskit.checks.baseline import Baseline
 from chaoskit.checks.discovered import Discovered
 from chaoskit.checks.distribution import Distribution
+from chaoskit.checks.drained import Drained
 from chaoskit.checks.durable import Durable
 from chaoskit.checks.error_budget import ErrorBudget
 from chaoskit.checks.metric import Metric
@@ -27,6 +30,7 @@ from chaoskit.checks.outage import Outage
 from chaoskit.checks.reached import Reached
 from chaoskit.checks.recovery import Recovery
 from chaoskit.checks.restart import Restart
+from chaoskit.checks.spread import Spread
 from chaoskit.checks.steady_state import SteadyState
 from chaoskit.conditions import MEASURES
 from chaoskit.contracts import Action, Check
@@ -112,7 +116,10 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         container=WORDS,
         until=st.sampled_from(["answered", "not ready", "ended", "restarted"]),
     ),
-    _only(CordonNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9)),
+    *(
+        _only(action, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.one_of(st.integers(1, 9), SHARES))
+        for action in (CordonNode, PowerOffNode, FreezeNode, UnplugNode)
+    ),
     _only(DrainNode, name=WORDS, of=WORKLOADS, zone=WORDS, count=st.integers(1, 9), within=DURATIONS),
 )
 
@@ -128,7 +135,15 @@ def checks(draw, steps, names) -> Check:
     of = st.sampled_from(steps)
     return draw(
         st.one_of(
-            _with(Recovery, {"of": of, "within": DURATIONS}),
+            _with(Recovery, {"of": of, "within": DURATIONS}, pods=WORKLOADS),
+            _with(Drained, {"of": of, "within": DURATIONS}),
+            _with(
+                Spread,
+                {"of": WORKLOADS, "after": of},
+                over=st.sampled_from(["node", "zone"]),
+                skew=st.integers(1, 9),
+                when=st.sampled_from(["at the end", "always"]),
+            ),
             _with(
                 Restart,
                 {"of": of, "within": DURATIONS, "as": st.sampled_from(["needed", "policy"])},
@@ -208,6 +223,8 @@ def experiments(draw) -> spec.Experiment:
     actions = ACTIONS.filter(lambda action: users or not action.needs_users())
     steps = draw(st.lists(st.builds(spec.Step, NAMES, actions, DURATIONS.map(_seconds)), min_size=1, max_size=3))
     steps = list({step.name: step for step in steps}.values())
+    if draw(st.booleans()):
+        steps.append(spec.Step("put back what was done first", Undo(of=steps[0].name), 5.0))
     steady = draw(st.none() | _steady(names)) if known else None
     stop_if = draw(st.lists(conditions(names), max_size=2)) if known else []
     return spec.Experiment(

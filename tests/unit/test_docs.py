@@ -132,7 +132,7 @@ def whole(snippet: object) -> dict:
     if isinstance(snippet, list):
         return {**around, "expect": snippet}
     if set(snippet) & set(ACTIONS):
-        return {**around, "steps": [step, {"name": "example", **snippet}]}
+        return {**around, "steps": [*around["steps"], {"name": "example", **snippet}]}
     return {**around, **snippet}
 
 

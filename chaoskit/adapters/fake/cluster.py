@@ -104,12 +104,15 @@ class FakeCluster:
         return self._call("list", kind, "", namespace, effect)
 
     def machine(self, node: str, order: MachineOrder) -> None:
-        """A machine that is frozen or unplugged is as good as off: nothing on it answers or reports."""
+        """A machine that is frozen or unplugged answers and reports no more than one without power; but its processes
+        are there again when it is thawed or plugged in."""
         self._pass_time()
         found = self._find("node", node, "")
         self._log(order, found)
-        if order in ("power_off", "freeze", "unplug"):
+        if order == "power_off":
             self.power_off(node)
+        elif order in ("freeze", "unplug"):
+            self._kubelets.silence(node)
         else:
             self.power_on(node)
 

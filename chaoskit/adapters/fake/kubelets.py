@@ -288,11 +288,15 @@ class Kubelets:
 
     def power_off(self, node: str) -> None:
         """Everything on the node dies, and nothing of it answers any more."""
-        self._made += 1
-        self._off[node] = this = self._made
         for place in self._on(node):
             for process in place.processes.values():
                 process.runs = process.serves = process.probed = False
+        self.silence(node)
+
+    def silence(self, node: str) -> None:
+        """Nothing of the node answers or reports any more; its processes are as they are."""
+        self._made += 1
+        self._off[node] = this = self._made
         self._traffic()
         self._clock.after(self._timings.node_grace, lambda: self._lose(node, this))
 
@@ -334,18 +338,22 @@ class Kubelets:
         if self._off.get(name) != this or node is None:
             return
         del self._off[name]
+        self._traffic()
         self._store.change(node, {"status": {"conditions": self._node_conditions("True")}})
         self._taint(node, [])
         for place in self._on(name):
             self._resume(objects.uid(place.pod))
 
     def _resume(self, uid: str) -> None:
-        """What a kubelet does with the pods it finds after its start: it ends, forgets or restarts them."""
+        """What a kubelet does with the pods it finds after its start, or after a silence: it ends, forgets or restarts
+        them, or finds them as they were."""
         pod = self._pod(uid)
         if pod is None:
             self._clear(uid)
         elif objects.terminating(pod):
             self._terminate(pod)
+        elif all(process.runs for process in self._places[uid].processes.values()):
+            self._report(uid)
         else:
             for process in self._places[uid].processes.values():
                 process.restarts += 1 if process.id else 0

@@ -21,9 +21,10 @@ class FakeWorld:
         nodes: Sequence[str] = ("node1", "node2", "node3"),
         timings: Timings | None = None,
         scrape_interval_s: float = 1.0,
+        provider: str = "embedded",
     ) -> None:
         self.seed = seed
         self.clock = FakeClock()
-        self.cluster = FakeCluster(self.clock, seed, nodes=nodes, timings=timings)
+        self.cluster = FakeCluster(self.clock, seed, nodes=nodes, timings=timings, provider=provider)
         self.load = FakeLoad(self.clock, self.cluster, seed)
         self.metrics = FakeMetrics(self.clock, scrape_interval_s=scrape_interval_s)

@@ -177,3 +177,42 @@ def test_the_rights_are_those_of_a_cordon_and_the_evictions():
     cordon = {Right("get", "", "nodes"), Right("patch", "", "nodes")}
     assert set(CordonNode(name="n").rights(NAMESPACE)) == cordon
     assert set(DrainNode(name="n").rights(NAMESPACE)) == cordon | {Right("create", "", "pods", NAMESPACE, "eviction")}
+
+
+# ── drained ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def drained(folder, step, within, **more):
+    text = EXPERIMENT.replace(STEP, step).replace("watch: 4s", "watch: 10s")
+    text = text.replace("recovery: {of: lose a pod, within: 5s}", f"drained: {{of: lose a pod, within: {within}}}")
+    run = play(story(folder, text, **more))
+    (found,) = [f for f in run.judged().findings if f.kind == "drained"]
+    return found
+
+
+def test_a_drain_is_judged_by_when_the_last_pod_left(tmp_path):
+    found = drained(tmp_path, "drain_node: {of: deployment/front}", "8s")
+    assert found.verdict is Verdict.PASSED
+    assert 0.3 < found.value < 2.0
+    assert "the last to leave was front-" in found.reason
+
+
+def test_a_budget_that_lets_nobody_go_fails_the_drain_and_is_named(tmp_path):
+    """The step has not landed then, and all that asks what followed from it is inconclusive; this is not."""
+    shop = (*SHOP, manifests.budget("front", maxUnavailable=0))
+    found = drained(tmp_path, "drain_node: {of: deployment/front, within: 5s}", "8s", shop=shop)
+    assert found.verdict is Verdict.FAILED
+    assert "its disruption budget front allowed no disruption" in found.reason
+
+
+def test_a_drain_that_was_watched_for_less_than_the_limit_is_inconclusive(tmp_path):
+    shop = (*SHOP, manifests.budget("front", maxUnavailable=0))
+    found = drained(tmp_path, "drain_node: {of: deployment/front, within: 5s}", "30s", shop=shop)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "watch longer" in found.reason
+
+
+def test_a_step_that_closed_no_node_drained_none(tmp_path):
+    found = drained(tmp_path, "kill_pod: {of: deployment/front}", "8s")
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "no node was cordoned" in found.reason
