@@ -13,6 +13,9 @@ from chaoskit.contracts import Act, Check, Record, Seconds, StepRecord
 from chaoskit.evidence_nodes import Stay
 from chaoskit.model import Evidence, Finding, Verdict
 
+DRAIN = "drain_node"
+"""The verb of the action that this judges."""
+
 
 class Drained(Check):
     """Every pod that a drain had to move left its node within a time: the disruption budgets let it go."""
@@ -36,7 +39,7 @@ class Drained(Check):
             return inconclusive(self, f"the step “{self.of}” {why}", step=self.of)
         cordons = list(_cordons(step))
         if not cordons:
-            return inconclusive(self, f"no node was cordoned in “{self.of}”", step=self.of)
+            return inconclusive(self, f"“{self.of}” closed no node to drain it", step=self.of)
         ended = step.ended if step.ended is not None else record.ended
         stays = [stay for act in cordons for stay in evidence_nodes.stays(record, act, ended)]
         return self._judged(record, stays, cordons, ended)
@@ -79,7 +82,7 @@ class Drained(Check):
 
 
 def _cordons(step: StepRecord) -> Iterator[Act]:
-    """The acts that closed the step's nodes; a node that could not be emptied has one more act, which failed."""
-    for act in step.acts:
+    """The acts that closed nodes to drain them; a node that could not be emptied has one more act, which failed."""
+    for act in step.acts if step.verb == DRAIN else ():
         if act.target.kind == "node" and act.accepted is not None:
             yield act

@@ -212,7 +212,8 @@ def test_a_drain_that_was_watched_for_less_than_the_limit_is_inconclusive(tmp_pa
     assert "watch longer" in found.reason
 
 
-def test_a_step_that_closed_no_node_drained_none(tmp_path):
-    found = drained(tmp_path, "kill_pod: {of: deployment/front}", "8s")
+@pytest.mark.parametrize("step", ["kill_pod: {of: deployment/front}", "cordon_node: {of: deployment/front}"])
+def test_a_step_that_drains_nothing_is_no_drain_that_failed(tmp_path, step):
+    found = drained(tmp_path, step, "8s")
     assert found.verdict is Verdict.INCONCLUSIVE
-    assert "no node was cordoned" in found.reason
+    assert "closed no node to drain it" in found.reason
