@@ -14,7 +14,7 @@ from chaoskit.report import wording
 
 MOMENTS = ("from", "to", "at", "after", "last_good", "first_bad", "last_bad", "first_good")
 """Seconds that stand below each other, all to the millisecond."""
-SPANS = ("uncertainty", "running", "ready")
+SPANS = ("uncertainty", "running", "ready", "ended", "out", "back")
 """Seconds with as many digits as mean something."""
 WORDS = {
     "due": "requests due",
@@ -31,6 +31,14 @@ WORDS = {
     "open_end": "still down at the end",
     "running": "running again after",
     "ready": "ready again after",
+    "ended": "ended after",
+    "final": "ended for good",
+    "killed": "killed by the kubelet for",
+    "served": "was among the endpoints",
+    "out": "out of the endpoints after",
+    "back": "back after",
+    "predicted_s": "at least",
+    "latest_s": "at most",
 }
 MOST_ROWS = 12
 
