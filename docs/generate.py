@@ -267,6 +267,9 @@ NOTES = {
         `as: none` is for faults that containers should live through, as a pause that a liveness probe must forgive: none
         of those that were hit may end. It takes no `within`.
 
+        One surprise that this shows: the kubelet looks for ended containers once a second, and if a liveness probe fails
+        on one before that, it is restarted as one that failed its probe, under `OnFailure` also after code 0.
+
         The evidence tells each exit code and reason (`Completed`, `Error`, `OOMKilled`), and the pauses before the
         restarts beside what the kubelet's settings predict.""",
     ),
@@ -308,10 +311,10 @@ NOTES = {
     "back_off": Note(
         ("{of: crash the back, within: 4s, restarts: 1}",),
         """\
-        For a container that ends again and again. The kubelet restarts it at once the first time, then waits for 10, 20,
-        40 s …, up to its setting `crashLoopBackOff.maxContainerRestartPeriod` (300 s; 10 s with the embedded cluster's
-        short timings), from the container's end to the next start. The setting is one of the platform's timings that
-        the run recorded; where it is not known, the finding is inconclusive.
+        For a container that ends again and again. The kubelet restarts it at once the first time, then waits for 10,
+        20, 40 s …, up to its setting `crashLoopBackOff.maxContainerRestartPeriod` (300 s; 10 s with the embedded
+        cluster's short timings), from the container's end to the next start. The setting is one of the platform's
+        timings that the run recorded; where it is not known, the finding is inconclusive.
 
         When such a wait is over, the kubelet looks again by chance up to half of it later (of a minute, where it is
         longer): 10 to 15 s, 20 to 30 s, 300 to 330 s are what is predicted. `within` is how far a pause may be outside
