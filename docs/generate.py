@@ -264,11 +264,11 @@ NOTES = {
         time, and if one that is not due is restarted. That nothing follows is seen by the pod's phase, which it does
         not leave, or by a container that stays terminated to the end of the window.
 
-        `as: none` is for faults that containers should live through, as a pause that a liveness probe must forgive: none
-        of those that were hit may end. It takes no `within`.
+        `as: none` is for faults that containers should live through, as a pause that a liveness probe must forgive:
+        none of those that were hit may end. It takes no `within`.
 
-        One surprise that this shows: the kubelet looks for ended containers once a second, and if a liveness probe fails
-        on one before that, it is restarted as one that failed its probe, under `OnFailure` also after code 0.
+        One surprise that this shows: the kubelet looks for ended containers once a second, and if a liveness probe
+        fails on one before that, it is restarted as one that failed its probe, under `OnFailure` also after code 0.
 
         The evidence tells each exit code and reason (`Completed`, `Error`, `OOMKilled`), and the pauses before the
         restarts beside what the kubelet's settings predict.""",
