@@ -148,6 +148,8 @@ class Action(Part):
 
     verb: ClassVar[str]
     """Its key in the experiment file."""
+    own_cluster: ClassVar[bool] = False
+    """Whether only the maker of the cluster can do it: then a run on another one is refused before it begins."""
     annotates: ClassVar[tuple[str, ...]] = ()
     """The kinds of objects that it writes intents on, where healing by the cluster alone looks for them."""
 

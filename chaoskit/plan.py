@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chaoskit.contracts import Action
-from chaoskit.errors import RefusedError
+from chaoskit.errors import RefusedError, UsageError
 from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Raw, Right, Target
 from chaoskit.objects import CONTROL_PLANE_LABEL, WATCHED, Objects, annotation, controller, labels, ready, uid
 from chaoskit.promql import FEWEST_SCRAPES
@@ -66,6 +66,17 @@ def queries(experiment: Experiment, namespace: str, scrape_interval_s: float) ->
     for check in experiment.expect:
         wanted.update(check.metrics())
     return {key: string.Template(query).safe_substitute(known).strip() for key, query in wanted.items()}
+
+
+def check_possible(experiment: Experiment) -> None:
+    """For a cluster that chaoskit did not make: what only its maker can do is refused before anything is touched."""
+    for step in experiment.steps:
+        if step.action.own_cluster:
+            raise UsageError(
+                f"“{step.name}” ({step.action.verb}) needs a cluster that chaoskit made",
+                why="a kubeconfig reaches the API, not the machines behind it",
+                fix="leave --context out: the embedded cluster is used; on yours, drain_node is the nearest",
+            )
 
 
 def choose(action: Action, objects: Objects, within: str, safety: Safety, rng: random.Random) -> tuple[Target, ...]:

@@ -144,6 +144,8 @@ class Session:
         name = slug(experiment.name)
         run = f"{time.strftime('%Y%m%d-%H%M%S')}-{name[:40]}-{random.SystemRandom().randrange(16**4):04x}"
         fresh = () if app.namespace else manifests.read(self._manifests(experiment), self._kubectl())
+        if not self._embedded:
+            planning.check_possible(experiment)
         if _asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
             raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
         return Plan(

@@ -25,6 +25,7 @@ NOTICED_WITHIN_S = 90.0
 class _LostMachine(NodeChoice):
     """What the three ways have in common."""
 
+    own_cluster: ClassVar[bool] = True
     annotates: ClassVar[tuple[str, ...]] = ("node",)
     order: ClassVar[MachineOrder]
     back: ClassVar[MachineOrder]
@@ -38,12 +39,6 @@ class _LostMachine(NodeChoice):
         return targets * LONGEST_CALL_S + NOTICED_WITHIN_S
 
     def perform(self, stage: Stage) -> None:
-        if stage.cluster.info().provider == "existing":
-            raise UsageError(
-                f"{self.verb} needs a cluster whose machines chaoskit made",
-                why="a kubeconfig reaches the API, not the machines behind it",
-                fix="run this experiment on the embedded cluster: leave --context out; or use drain_node",
-            )
         for target in stage.targets:
             stage.act(
                 f"{words(self.order)} {target}",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import pytest
 from stories import EXPERIMENT, NAMESPACE, heal_later, play, story
 
+from chaoskit import spec
 from chaoskit.actions.lose_node import FreezeNode, PowerOffNode, UnplugNode
 from chaoskit.adapters.fake import FakeWorld, Timings, manifests
 from chaoskit.errors import UsageError
 from chaoskit.journal import Journal
 from chaoskit.model import Right, Target, Verdict
 from chaoskit.objects import Objects, condition, restarts
+from chaoskit.plan import check_possible
 
 QUICK = Timings(node_grace=4.0, toleration=3.0, node_start=1.0)
 VERBS = ("power_off_node", "freeze_node", "unplug_node")
@@ -109,13 +111,13 @@ def test_a_run_that_is_killed_leaves_a_mark_by_which_the_node_is_given_back(tmp_
     assert begun.residue() == []
 
 
-def test_a_machine_that_chaoskit_did_not_make_is_not_touched(tmp_path):
-    world = FakeWorld(7, timings=QUICK, provider="existing")
-    run = told(tmp_path, "power_off_node: {name: node2}", world=world)
-    assert isinstance(run.ending.error, UsageError)
-    assert "leave --context out" in str(run.ending.error)
-    assert [a.verb for a in world.cluster.acts if a.kind == "node"] == []
-    assert run.ending.unhealed == ()
+@pytest.mark.parametrize("verb", ["power_off_node", "freeze_node", "unplug_node"])
+def test_machines_that_chaoskit_did_not_make_are_refused_before_a_run(verb):
+    text = EXPERIMENT.replace(FAULT, f"    {verb}: {{name: node2}}\n    watch: 8s\n")
+    with pytest.raises(UsageError, match="needs a cluster that chaoskit made") as refused:
+        check_possible(spec.loads(text))
+    assert "leave --context out" in refused.value.fix
+    check_possible(spec.loads(EXPERIMENT))
 
 
 def test_a_node_that_is_down_already_is_no_candidate():
