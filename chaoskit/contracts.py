@@ -169,6 +169,10 @@ class Action(Part):
         """The earlier steps that it names; they must exist."""
         return ()
 
+    def elsewhere(self) -> str:
+        """Another namespace than the experiment's that its targets are in, so that the engine watches it too."""
+        return ""
+
     def needs_users(self) -> bool:
         """Whether it acts on Locust's users; an experiment without any is then refused."""
         return False

@@ -32,7 +32,7 @@ from chaoskit.errors import (
 )
 from chaoskit.journal import Journal
 from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
-from chaoskit.objects import LOAD, WATCHED, Objects, labels, name, namespace, ready, restarts
+from chaoskit.objects import LOAD, SERVER, WATCHED, Objects, labels, name, namespace, ready, restarts
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
 from chaoskit.readiness import address_of, unready
@@ -257,7 +257,7 @@ class Engine:
             )
 
     def _refresh(self, now: float) -> None:
-        pods = self._objects.all("pod")
+        pods = self._own_pods()
         locust = self._statuses.get("locust")
         self._live = replace(
             self._live,
@@ -352,13 +352,21 @@ class Engine:
         return False
 
     def _watch(self) -> None:
-        watching = self._cluster.watch(WATCHED, self._plan.namespace, self._clock.post)
-        self._watching.append(watching)
-        if not self.wait_until(lambda: watching.wait_synced(0.0), SYNC_WITHIN_S, "the first listing of the cluster"):
+        self._watching.append(self._cluster.watch(WATCHED, self._plan.namespace, self._clock.post))
+        for place in plan.places(self._experiment):
+            self._watching.append(self._cluster.watch(plan.WATCHED_ELSEWHERE, place, self._clock.post))
+        if not self.wait_until(self._synced, SYNC_WITHIN_S, "the first listing of the cluster"):
             raise UnreachableError(
                 f"the cluster could not be watched within {SYNC_WITHIN_S:.0f} s",
                 fix="kubectl get pods,endpointslices -A",
             )
+
+    def _synced(self) -> bool:
+        return all(watching.wait_synced(0.0) for watching in self._watching)
+
+    def _own_pods(self) -> list[Raw]:
+        """The app's, whatever else is watched."""
+        return [pod for pod in self._objects.all("pod") if namespace(pod) == self._plan.namespace]
 
     def _await_ready(self) -> None:
         app, within = self._experiment.app, self._plan.namespace
@@ -560,7 +568,7 @@ class Engine:
         """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had. An
         API that does not answer is not asked for each of them: healing waits behind this."""
         with contextlib.suppress(UnreachableError):
-            for pod in self._objects.all("pod")[:MOST_LOGS]:
+            for pod in self._own_pods()[:MOST_LOGS]:
                 for before in (False, True) if restarts(pod) else (False,):
                     self._keep_log(pod, before)
 
@@ -668,7 +676,10 @@ class _Scene:
         self._pending.append((intent, target))
 
     def _annotated(self, intent: Intent) -> bool:
-        """Writes the intent on its target. Where that fails the act is not made: nobody else could undo it."""
+        """Writes the intent on its target. Where that fails the act is not made: nobody else could undo it. A server of
+        the platform carries no mark, and may be the one that would keep it: it goes on by itself after a minute."""
+        if intent.target.kind == SERVER:
+            return True
         try:
             heal.annotate(self.cluster, intent)
         except PortError as error:

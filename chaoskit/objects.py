@@ -28,6 +28,9 @@ WATCHED = (
 """What the engine watches during a run."""
 LOAD, LOCUST_USERS = "load", "locust"
 """Kind, name and UID of what stands for Locust's users among the objects: its `status` is what Locust said last."""
+SERVER = "server"
+"""The kind of what stands for a program of the platform (`kube-scheduler`, `kubelet@node1`); its UID is its name."""
+PLATFORM_NAMESPACE = "kube-system"
 HOSTNAME_LABEL, ZONE_LABEL = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 

@@ -15,7 +15,18 @@ from dataclasses import dataclass, field
 from chaoskit.contracts import Action
 from chaoskit.errors import RefusedError, UsageError
 from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Raw, Right, Target
-from chaoskit.objects import CONTROL_PLANE_LABEL, WATCHED, Objects, annotation, controller, labels, ready, uid
+from chaoskit.objects import (
+    CONTROL_PLANE_LABEL,
+    PLATFORM_NAMESPACE,
+    SERVER,
+    WATCHED,
+    Objects,
+    annotation,
+    controller,
+    labels,
+    ready,
+    uid,
+)
 from chaoskit.promql import FEWEST_SCRAPES
 from chaoskit.spec import Experiment, Safety
 
@@ -30,6 +41,7 @@ GROUPS = {
     "poddisruptionbudget": "policy",
     "event": "events.k8s.io",
 }
+WATCHED_ELSEWHERE = tuple(kind for kind in WATCHED if kind != "node")
 SHORTEST_WINDOW_S = 5.0
 ROUNDING = 1e-9
 """57 % of 100 are 57, though 0.57 × 100 is a little less in binary."""
@@ -82,9 +94,9 @@ def check_possible(experiment: Experiment) -> None:
 def choose(action: Action, objects: Objects, within: str, safety: Safety, rng: random.Random) -> tuple[Target, ...]:
     """The targets of a step. RefusedError if the limits forbid as many as the action wants."""
     candidates = action.candidates(objects, within)
-    free = [t for t in candidates if not protected(t, objects, within)]
+    free = [t for t in candidates if not protected(t, objects, within, platform=safety.platform)]
     if not free:
-        raise RefusedError(_nobody(action, candidates, objects, within))
+        raise RefusedError(_nobody(action, candidates, objects, within, safety))
     wanted = action.number(len(candidates))
     allowed = most(free[0].kind, len(candidates), objects, safety)
     if wanted > allowed:
@@ -104,12 +116,11 @@ def most(kind: str, candidates: int, objects: Objects, safety: Safety) -> int:
     return max(1, int(safety.at_most * candidates + ROUNDING))
 
 
-def protected(target: Target, objects: Objects, within: str) -> str:
-    """Why a target must not be hit whatever the limits say, or empty."""
-    if target.kind != "node" and target.namespace != within:
-        return f"{target} is in namespace {target.namespace}, outside the experiment's {within}"
-    if target.namespace in SYSTEM_NAMESPACES:
-        return f"{target} belongs to the system namespace {target.namespace}"
+def protected(target: Target, objects: Objects, within: str, *, platform: bool = False) -> str:
+    """Why a target must not be hit whatever the other limits say, or empty. `platform`: whether the experiment says
+    that it is about the platform itself."""
+    if why := _out_of_bounds(target, within, platform):
+        return why
     found = objects.by_uid(target.kind, target.uid)
     if found is None:
         return ""
@@ -120,12 +131,25 @@ def protected(target: Target, objects: Objects, within: str) -> str:
     return ""
 
 
+def _out_of_bounds(target: Target, within: str, platform: bool) -> str:
+    if target.kind == SERVER:
+        return "" if platform else f"{target} is a part of the platform, and safety.platform is not true"
+    if target.namespace == PLATFORM_NAMESPACE != within and platform:
+        return ""
+    hint = ", and safety.platform is not true" if target.namespace == PLATFORM_NAMESPACE else ""
+    if target.kind != "node" and target.namespace != within:
+        return f"{target} is in namespace {target.namespace}, outside the experiment's {within}{hint}"
+    if target.namespace in SYSTEM_NAMESPACES:
+        return f"{target} belongs to the system namespace {target.namespace}"
+    return ""
+
+
 def refusal(target: Target, hit: Collection[str], objects: Objects, within: str, safety: Safety) -> str:
     """Why the act on `target` must not happen now, or empty: the limits, against the live state, right before it.
 
     `hit`: UIDs of what the step has hit or is going to. They are as good as gone, whatever the watch says yet, so that
     a step whose last act would break a limit is refused before its first."""
-    if why := protected(target, objects, within):
+    if why := protected(target, objects, within, platform=safety.platform):
         return why
     pod = objects.by_uid("pod", target.uid) if target.kind == "pod" else None
     owner = controller(pod)[1] if pod is not None else ""
@@ -136,10 +160,10 @@ def refusal(target: Target, hit: Collection[str], objects: Objects, within: str,
     return ""
 
 
-def _nobody(action: Action, candidates: Sequence[Target], objects: Objects, within: str) -> str:
+def _nobody(action: Action, candidates: Sequence[Target], objects: Objects, within: str, safety: Safety) -> str:
     if not candidates:
         return f"{action.verb} finds nothing to hit in namespace {within}"
-    reasons = "; ".join(sorted({protected(t, objects, within) for t in candidates}))
+    reasons = "; ".join(sorted({protected(t, objects, within, platform=safety.platform) for t in candidates}))
     return f"{action.verb}: every candidate is protected: {reasons}"
 
 
@@ -149,6 +173,12 @@ def rights(plan: Plan) -> tuple[Right, ...]:
     for kind in WATCHED:
         where = "" if kind == "node" else plan.namespace
         found += [Right(verb, GROUPS.get(kind, ""), plural(kind), where) for verb in ("get", "list", "watch")]
+    for place in places(plan.experiment):
+        found += [
+            Right(verb, GROUPS.get(kind, ""), plural(kind), place)
+            for kind in WATCHED_ELSEWHERE
+            for verb in ("get", "list", "watch")
+        ]
     if plan.fresh:
         found += [Right(verb, "", "namespaces") for verb in ("get", "create")]
         # The server asks for both: a server-side apply is a patch, and creates what is not there.
@@ -160,6 +190,11 @@ def rights(plan: Plan) -> tuple[Right, ...]:
     for step in plan.experiment.steps:
         found += step.action.rights(plan.namespace)
     return tuple(dict.fromkeys(found))
+
+
+def places(experiment: Experiment) -> tuple[str, ...]:
+    """The namespaces beside its own in which an experiment acts."""
+    return tuple(sorted({step.action.elsewhere() for step in experiment.steps} - {""}))
 
 
 def plural(kind: str) -> str:

@@ -31,6 +31,13 @@ MachineOrder = Literal["power_off", "power_on", "freeze", "thaw", "unplug", "plu
 """What can befall a node's machine from outside: power, a standstill of all it runs, its network cable."""
 
 
+ServerOrder = Literal["kill", "freeze", "thaw"]
+"""What can befall a program of the platform. One that is killed is started again, as a kubelet would."""
+CONTROL_SERVERS = ("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
+NODE_SERVERS = ("kubelet", "containerd")
+"""Named with their node, as in `kubelet@node1`."""
+
+
 class Clock(Protocol):
     """Time, and the one queue on which the engine waits."""
 
@@ -57,6 +64,8 @@ class Provider(Protocol):
     def signal(self, pod: Raw, container: str, name: str) -> None: ...
 
     def machine(self, node: str, order: MachineOrder) -> None: ...
+
+    def server(self, name: str, order: ServerOrder) -> None: ...
 
     def inside(self, argv: Sequence[str]) -> Sequence[str]:
         """The command that runs `argv` where the users are: in the cluster's network, but on no node."""
@@ -113,6 +122,10 @@ class Cluster(Protocol):
     def machine(self, node: str, order: MachineOrder) -> None:
         """Does something to a node's machine, as only who made the machines can: UsageError on any other cluster.
         Idempotent: what is off already stays off."""
+
+    def server(self, name: str, order: ServerOrder) -> None:
+        """Kills, freezes or thaws a server of the platform, and returns when that is seen to be so: UsageError on any
+        cluster that chaoskit did not make. One that is frozen goes on by itself after a minute."""
 
     def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
         """An HTTP request to a pod through the API server: status and body, whatever the status is. PortError if no

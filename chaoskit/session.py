@@ -28,9 +28,9 @@ from chaoskit.contracts import Healed, Intent, Record
 from chaoskit.engine import Engine, Live, Ports, check_metrics, namespace_taken
 from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError, UsageError
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
-from chaoskit.objects import WATCHED, Objects, labels
+from chaoskit.objects import WATCHED, WORKLOADS, Objects, labels
 from chaoskit.plan import Plan
-from chaoskit.ports import Clock, Cluster, Load, MachineOrder, Metrics, Signalled
+from chaoskit.ports import Clock, Cluster, Load, MachineOrder, Metrics, ServerOrder, Signalled
 from chaoskit.report import html, junit, markdown
 from chaoskit.result import Result
 from chaoskit.spec import REFAPP, Experiment
@@ -285,6 +285,9 @@ class _Machines:
     def inside(self, argv: Sequence[str]) -> Sequence[str]:
         return self.own.inside(argv)
 
+    def server(self, name: str, order: ServerOrder) -> None:
+        self.own.server(name, order)
+
     def machine(self, node: str, order: MachineOrder) -> None:
         orders: dict[MachineOrder, Callable[[str], None]] = {
             "power_off": self.own.power_off,
@@ -325,6 +328,12 @@ def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:
     """A namespace that chaoskit did not make must have opted in, unless the whole cluster is chaoskit's own."""
     if plan.namespace in planning.SYSTEM_NAMESPACES:
         raise UsageError(f"namespace {plan.namespace} belongs to the system", fix="choose another")
+    if plan.experiment.safety.platform and not own:
+        raise UsageError(
+            "safety.platform is true, and chaoskit did not make this cluster",
+            why="faults of the platform itself hit everybody on it",
+            fix="run this experiment on the embedded cluster: leave --context out",
+        )
     if plan.fresh or own:
         return
     try:
@@ -435,6 +444,9 @@ def _present(plan: Plan, cluster: Cluster) -> Objects:
                 objects.put(kind, cluster.list(kind, "" if kind == "node" else plan.namespace))
     for kind, found in foreseen(plan).items():
         objects.put(kind, found)
+    for place in planning.places(plan.experiment):
+        for kind in ("pod", *WORKLOADS, "service"):
+            objects.put(kind, [*objects.all(kind), *cluster.list(kind, place)])
     return objects
 
 

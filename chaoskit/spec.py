@@ -98,6 +98,9 @@ class Safety(Part):
     nodes_at_most: Share = Field(0.34, description="share of the nodes that may be hit; one is always allowed")
     keep_ready: Count = Field(0, ge=0, description="ready pods of the workload that must be left")
     stop_if: tuple[ConditionField, ...] = Field((), description="stop and heal as soon as one of these holds")
+    platform: bool = Field(
+        False, strict=True, description="the platform itself may be hit: only on a cluster that chaoskit made"
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,23 @@ NOTES = {
         A ramp comes in steps of at least one user a second, or of as many a second as it takes; the users that are too
         many finish what they are doing.""",
     ),
+    "kill_server": Note(
+        ("{of: kube-apiserver}", "{of: kubelet@node1}"),
+        """\
+        Landed: the process ended. It is started again by itself: a server of the control side two seconds later, as a
+        kubelet would start a static pod again, one of a node half a second later by the node's first process.
+
+        Only on the embedded cluster, and only with `safety: {platform: true}`.""",
+    ),
+    "freeze_server": Note(
+        ("{of: etcd, for: 5s}", "{of: kube-controller-manager}"),
+        """\
+        Landed: the process stands still (SIGSTOP). Healed by chaoskit: it goes on. The mark that other actions leave on
+        what they change has no place on a server, so the supervisor lets it go on by itself after a minute.
+
+        Only on the embedded cluster, and only with `safety: {platform: true}`. While the API server or etcd stands
+        still, chaoskit's own calls wait for their deadlines: let `for` end it, rather than a later step.""",
+    ),
     "reach": Note(
         (
             "{of: service/front, by: load balancer}",
@@ -99,7 +116,10 @@ NOTES = {
         Landed: the pod is gone, or terminating. Undone by its controller, so chaoskit heals nothing.
 
         `delete` and `evict` send SIGTERM and wait for the grace period; `now` leaves no time to finish a request.
-        `evict` is tried again for up to 30 s while a disruption budget refuses.""",
+        `evict` is tried again for up to 30 s while a disruption budget refuses.
+
+        Pods of the platform, as CoreDNS', are hit with `namespace: kube-system`, only on a cluster that chaoskit made
+        and only with `safety: {platform: true}`.""",
     ),
     "kill_container": Note(
         ("{of: deployment/back, signal: KILL}",),
@@ -279,6 +299,14 @@ NOTES = {
         How long a pod that was hit (killed, hung, crashed) goes on getting new connections: from the moment at which
         the fault was accepted to the event that takes it out of the ready endpoints. The slowest pod decides. Nodes'
         rules follow some milliseconds later; what users met until then is told by `outage` and its `lost`.""",
+    ),
+    "caught_up": Note(
+        ("{of: lose a pod, within: 10s}",),
+        """\
+        The time from the step's last act until every Deployment and StatefulSet of the experiment's namespace has the
+        ready pods that it asks for, its controller has seen its last change, and every Service leads to all ready pods
+        and to no others, and it stays so to the end of the window. While the API server is away nobody tells: what was
+        so in the meantime is known within that break alone, which is the uncertainty.""",
     ),
     "reached": Note(
         ("{of: lose a pod}", "{of: lose a pod, pods: none}"),

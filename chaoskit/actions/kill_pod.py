@@ -47,14 +47,21 @@ class KillPod(Action):
     count: HowMany = Field(1, description="how many: a number, or a share as in 50%")
     mode: Literal["delete", "evict", "now"] = Field("delete", description="how they end")
     grace: Seconds | None = Field(None, description="time to shut down; the pod's own where nothing is said")
+    namespace: Literal["", "kube-system"] = Field(
+        "", description="kube-system, for pods of the platform (needs safety.platform); else the experiment's"
+    )
+
+    def elsewhere(self) -> str:
+        return self.namespace
 
     def rights(self, namespace: str) -> Sequence[Right]:
+        namespace = self.namespace or namespace
         if self.mode == "evict":
             return (Right("create", "", "pods", namespace, "eviction"),)
         return (Right("delete", "", "pods", namespace),)
 
     def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
-        return pods_as_targets(self.of, objects, namespace)
+        return pods_as_targets(self.of, objects, self.namespace or namespace)
 
     def number(self, of: int) -> int:
         return how_many(self.count, of)

@@ -16,15 +16,17 @@ from pathlib import Path
 from chaoskit.cluster import relay
 from chaoskit.cluster.asking import LONGEST_REQUEST, Request, short_name
 from chaoskit.cluster.nodes import Node
+from chaoskit.cluster.upkeep import Upkeep
 from chaoskit.errors import ChaoskitError, UsageError
 
 
 class Control:
     """Answers requests about one cluster."""
 
-    def __init__(self, path: Path, nodes: Mapping[str, Node], down: Callable[[], None]) -> None:
+    def __init__(self, path: Path, nodes: Mapping[str, Node], upkeep: Upkeep, down: Callable[[], None]) -> None:
         self._path = path
         self._nodes = nodes
+        self._upkeep = upkeep
         self._down = down
         self._exposed: dict[int, asyncio.Server] = {}
         self._talks: set[asyncio.Task[None]] = set()
@@ -73,6 +75,8 @@ class Control:
                 return {"pid": self._node(request).holder.pid}
             case "kill_container":
                 self._node(request).kill_container(request["container"], request["signal"])
+            case "server":
+                await self._upkeep.order(request["name"], request["order"])
             case "power_on" | "power_off" | "freeze" | "thaw" | "unplug" | "plug" as act:
                 await _finish(getattr(self._node(request), act)())
             case unknown:

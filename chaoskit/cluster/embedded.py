@@ -101,6 +101,10 @@ class EmbeddedCluster:
     def plug(self, node: str) -> None:
         self._ask(do="plug", node=node)
 
+    def server(self, name: str, order: str) -> None:
+        """Kill, freeze or thaw a server of the control side, or one of a node, as in kubelet@node1."""
+        self._ask(do="server", name=name, order=order)
+
     def nodes_on(self) -> dict[str, bool]:
         """Which nodes are powered."""
         return dict(self._ask(do="nodes")["on"])

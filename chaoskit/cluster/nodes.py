@@ -140,6 +140,14 @@ class Node:
         with contextlib.suppress(ProcessLookupError):  # It ended on its own meanwhile: that is as dead as killed.
             os.kill(_seen_from_here(inside, container), number)
 
+    def server_pid(self, server: str) -> int:
+        """The id, in our PID namespace, of a server of the node: the child of the node's first process."""
+        first = children(self.holder.pid)
+        found = [pid for init in first for pid in children(init) if program(pid) == server]
+        if not found:
+            raise ClusterError(f"{server} does not run on {self.name}", fix="kubectl describe node " + self.name)
+        return found[0]
+
     def _prepare(self) -> None:
         """Everything that the node finds when it wakes up."""
         for part in ("config", "cni", "kubelet", "root", "pods"):
@@ -317,6 +325,25 @@ async def _namespace_made(holder: Process) -> None:
         await asyncio.sleep(0.002)
         if not holder.running:
             raise holder.failure()
+
+
+def children(pid: int) -> list[int]:
+    """The processes whose parent it is (proc_pid_stat(5): the fourth field, the second after the name in brackets)."""
+    found = []
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if int((process / "stat").read_text().rpartition(")")[2].split()[1]) == pid:
+                    found.append(int(process.name))
+    return found
+
+
+def program(pid: int) -> str:
+    """The name by which a process was started; empty for one that has ended."""
+    try:
+        return os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]).rpartition("/")[2]
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def _seen_from_here(inside: int, container: str) -> int:

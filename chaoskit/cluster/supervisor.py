@@ -28,10 +28,11 @@ from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.load_balancer import COLLECTIONS, LoadBalancer, is_ready, ready_endpoints
 from chaoskit.cluster.nodes import Node, Site
 from chaoskit.cluster.patience import VARIABLE, allowed_s
-from chaoskit.cluster.processes import Process, Processes
+from chaoskit.cluster.processes import Processes
 from chaoskit.cluster.profile import named
 from chaoskit.cluster.state import Folder, Record
 from chaoskit.cluster.toolset import find
+from chaoskit.cluster.upkeep import Upkeep
 from chaoskit.cluster.volumes import Volumes
 from chaoskit.cluster.watched import Watched
 from chaoskit.errors import ChaoskitError, ClusterError
@@ -91,6 +92,7 @@ class Supervisor:
         count, cgroups = orders.nodes, Cgroups(self._folder.name)
         site = Site(self._folder, toolset, self._keys.authority, cgroups, self._profile, count)
         self._nodes = {network.node_name(i): Node(i, site, self._processes) for i in range(1, count + 1)}
+        self._upkeep = Upkeep(self._processes, self._nodes)
         self._api = control_plane.admin_api(self._folder, self._keys)
         self._watched = Watched(self._api, COLLECTIONS)
         self._stop = threading.Event()
@@ -153,13 +155,12 @@ class Supervisor:
         ports = ((orders.api_listener, network.API_PORT), (orders.prometheus_listener, network.PROMETHEUS_PORT))
         for descriptor, port in ports:
             await relay.serve(socket.socket(fileno=descriptor), network.GATEWAY, port)
-        control = Control(self._folder.control, self._nodes, self._down)
+        control = Control(self._folder.control, self._nodes, self._upkeep, self._down)
         self._spawn(control.serve())
 
     def _need(self, server: control_plane.Server) -> None:
-        """Start a server of the control side; the cluster ends with it."""
-        process = self._processes.start(server.name, server.argv, server.env)
-        self._spawn(_fail_with(process))
+        """Start a server of the control side; the cluster ends with it, unless its end was ordered."""
+        self._spawn(self._upkeep.keep(server, self._upkeep.start(server)))
 
     def _follow(self, run: Callable[[threading.Event], None]) -> None:
         threading.Thread(target=run, args=(self._stop,), daemon=True).start()
@@ -205,11 +206,6 @@ class Supervisor:
             timings=self._profile.timings,
             phases=self._reports.phases,
         )
-
-
-async def _fail_with(process: Process) -> None:
-    await process.ended
-    raise process.failure()
 
 
 def _prometheus_answers() -> bool:

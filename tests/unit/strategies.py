@@ -13,12 +13,14 @@ from chaoskit.actions.kill_container import KillContainer
 from chaoskit.actions.kill_pod import KillPod
 from chaoskit.actions.look_up import LookUp
 from chaoskit.actions.lose_node import FreezeNode, PowerOffNode, UnplugNode
+from chaoskit.actions.platform_server import FreezeServer, KillServer
 from chaoskit.actions.reach import Reach
 from chaoskit.actions.recreate_service import RecreateService
 from chaoskit.actions.undo import Undo
 from chaoskit.checks.autoscale import Autoscale
 from chaoskit.checks.back_off import BackOff
 from chaoskit.checks.baseline import Baseline
+from chaoskit.checks.caught_up import CaughtUp
 from chaoskit.checks.discovered import Discovered
 from chaoskit.checks.distribution import Distribution
 from chaoskit.checks.drained import Drained
@@ -108,6 +110,8 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
         port=st.integers(1, 65535),
     ),
     _with(RecreateService, {"of": WORKLOADS}),
+    _with(KillServer, {"of": st.sampled_from(["etcd", "kube-scheduler", "containerd@node2"])}),
+    _with(FreezeServer, {"of": st.sampled_from(["kube-apiserver", "kubelet@node1"])}, **{"for": st.just("8.5s")}),
     _with(ChangeLoad, {"users": st.integers(0, 100_000)}, over=DURATIONS),
     _with(
         Call,
@@ -152,6 +156,7 @@ def checks(draw, steps, names) -> Check:
             _with(Restart, {"of": of, "as": st.just("none")}),
             _with(OutOfEndpoints, {"of": of, "within": DURATIONS}),
             _with(BackOff, {"of": of, "within": st.sampled_from(["2s", "4s", "1m"])}, restarts=st.integers(1, 9)),
+            _with(CaughtUp, {"of": of, "within": DURATIONS}),
             _with(Reached, {"of": of}, pods=st.sampled_from(["all ready", "none"])),
             _with(Distribution, {"of": of, "over": WORKLOADS}, connections=st.sampled_from(["fresh", "kept"])),
             _with(

@@ -165,6 +165,23 @@ def test_system_namespaces_are_never_hit(namespace):
     assert "outside the experiment's shop" in plan.protected(target, Objects(), NS)
 
 
+@pytest.mark.parametrize("target", [Target("pod", "dns", "kube-system", "u"), Target("server", "etcd", "", "etcd")])
+def test_the_platform_is_hit_only_by_who_says_so(target):
+    assert "safety.platform is not true" in plan.protected(target, Objects(), NS)
+    assert plan.protected(target, Objects(), NS, platform=True) == ""
+
+
+@pytest.mark.parametrize("namespace", ["kube-public", "kube-node-lease", "another"])
+def test_who_says_so_may_hit_no_other_namespace_for_that(namespace):
+    target = Target("pod", "x", namespace, "u")
+    assert "outside the experiment's shop" in plan.protected(target, Objects(), NS, platform=True)
+
+
+def test_an_experiment_cannot_live_in_the_platforms_namespace():
+    target = Target("pod", "dns", "kube-system", "u")
+    assert "system namespace" in plan.protected(target, Objects(), "kube-system", platform=True)
+
+
 def refused(found, target, *hit, keep_ready=2):
     return plan.refusal(target, hit, found, NS, spec.Safety(keep_ready=keep_ready))
 

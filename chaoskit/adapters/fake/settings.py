@@ -18,6 +18,8 @@ class Timings:
     """How long a call whose answer is lost keeps its caller waiting."""
     refused: float = 0.05
     """How long a call takes to fail while the API is away."""
+    api_start: float = 4.0
+    """From the end of an API server until the next one answers."""
     watch: float = 0.004
     """From a change to its event."""
     reconcile: float = 0.02
