@@ -1,6 +1,6 @@
 """The run's folder: what the engine writes into it, and the Record that judging reads out of it.
 
-experiment.yaml  run.json  journal.jsonl  events.jsonl  pulse.bin/.names  locust.bin/.names  metrics.json
+experiment.yaml  run.json  journal.jsonl  events.jsonl  pulse.bin/.names  locust.bin/.names  ledger.jsonl  metrics.json
 result.json  junit.xml  summary.md  report.html  logs/
 """
 

@@ -25,6 +25,7 @@ LIMITS = (
     "reversals",
     "formula",
 )
+BY_FORMULA = "by its formula"
 SHOWN = 60
 """So many of the autoscaler's looks are shown as evidence."""
 
@@ -67,7 +68,9 @@ class Autoscale(Check):
             for key in LIMITS
             if self._given(key)
         }
-        said = ", ".join(key if value is True else f"{key.replace('_', ' ')} {value}" for key, value in shown.items())
+        said = ", ".join(
+            BY_FORMULA if value is True else f"{key.replace('_', ' ')} {value}" for key, value in shown.items()
+        )
         return f"hpa/{self.hpa}{f' after “{self.of}”' if self.of else ''}: {said}"
 
     def judge(self, record: Record) -> Finding:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from streams import STEP, act, record, sample, step
 
+from chaoskit import spec
 from chaoskit.checks.durable import Durable
 from chaoskit.evidence_orders import WRITES, orders, writing
 from chaoskit.model import Verdict
@@ -125,6 +126,15 @@ def test_writes_that_never_came_back_are_undecided():
 def test_a_step_that_did_not_land_decides_nothing():
     missed = record(ledger=ledger(), steps=(step([replace(act(), landed=None)]),))
     assert Durable(of=STEP).judge(missed).verdict is Verdict.INCONCLUSIVE
+
+
+def test_writers_are_a_load_that_an_experiment_can_name():
+    load = f"load: {{locustfile: {spec.WRITER}}}\n"
+    steps = "steps: [{name: s, kill_pod: {of: deployment/store}}]\n"
+    experiment = spec.loads(f"name: x\n{load}{steps}expect: [durable: {{of: s}}]\n")
+    assert experiment.locustfile == spec.BUILT_IN[spec.WRITER]
+    assert experiment.own_locustfile is None
+    assert spec.loads(spec.dumps(experiment)) == experiment
 
 
 def test_a_torn_last_line_is_left_out(tmp_path):
