@@ -1,4 +1,4 @@
-"""Users whose every request makes a front hold 4 MiB for 10 s, once in two seconds each: 20 MiB a user, wherever it lands.
+"""Users whose every request makes a front hold 4 MiB for 10 s, once in two seconds each: 20 MiB a user.
 
 Each request takes a new connection, so that new replicas get their share: a Service balances connections.
 """
