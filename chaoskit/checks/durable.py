@@ -34,7 +34,7 @@ class Durable(Check):
         return (self.of,)
 
     def title(self) -> str:
-        away = f", none for at most {units.exact(self.no_writes_for, 's')}" if self.no_writes_for is not None else ""
+        away = f", without any for at most {units.exact(self.no_writes_for, 's')}" if self.no_writes_for is not None else ""
         return f"{KEPT} over “{self.of}”{away}"
 
     def judge(self, record: Record) -> Finding:
