@@ -114,10 +114,10 @@ def by_chance(statistic: float, freedom: int) -> float:
     return min(1.0, found)
 
 
-def missed_by_chance(pods: int, requests: int) -> float:
-    """At most this probable: that one of so many pods got none of so many connections, each sent to any of them with
-    the same probability (Boole's inequality)."""
-    return min(1.0, pods * (1 - 1 / pods) ** requests) if pods else 1.0
+def missed_by_chance(pods: int, of: int, requests: int) -> float:
+    """At most this probable: that one of `pods`, out of `of`, got none of so many connections, each sent to any of them
+    with the same probability (Boole's inequality)."""
+    return min(1.0, pods * (1 - 1 / of) ** requests) if of else 1.0
 
 
 # ── looks at names ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -28,6 +28,7 @@ SEEN = {
 class _PlatformServer(Part):
     """What the two have in common."""
 
+    own_cluster: ClassVar[bool] = True
     of: str = Field(description="which one: " + ", ".join((*CONTROL_SERVERS, *(f"{s}@NODE" for s in NODE_SERVERS))))
 
     @field_validator("of")

@@ -62,13 +62,14 @@ class Reached(Check):
         around = evidence_services.stretches(record, service, began - SETTLE_S, ended)
         if not around or not _whole(around, began - SETTLE_S, ended):
             return self._unsure(f"which pods were ready while {service} was asked is not known")
-        strangers = sorted(set(answered) - frozenset[str]().union(*(s.pods for s in around)))
+        ever = frozenset[str]().union(*(s.pods for s in around))
+        strangers = sorted(set(answered) - ever)
         if strangers:
             reason = f"{_whence(sight)}: {', '.join(strangers)} answered, and was not among the ready endpoints"
             return self._found(Verdict.FAILED, reason, sum(answered.values()), asked)
         always = frozenset[str].intersection(*(s.pods for s in around))
         missed = sorted(always - set(answered))
-        chance = evidence_services.missed_by_chance(len(always), asked)
+        chance = evidence_services.missed_by_chance(len(always), len(ever), asked)
         if missed and chance > SUREST_MISS:
             return self._unsure(
                 f"{', '.join(missed)} never answered, which chance alone may do: ask more than {asked} times"

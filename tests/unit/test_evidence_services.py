@@ -153,3 +153,9 @@ def test_the_bracket_of_a_change_is_ordered(rights):
     (found,) = services.seen_since(looks, "dns", "new", 0.0)
     assert (found.right_by is None) == (not rights[-1])
     assert found.right_by is None or found.right_after < found.right_by <= found.last
+
+
+def test_how_probable_it_is_to_miss_a_pod():
+    assert services.missed_by_chance(2, 2, 10) == pytest.approx(2 * 0.5**10)
+    assert services.missed_by_chance(1, 4, 60) == pytest.approx(0.75**60)
+    assert services.missed_by_chance(3, 3, 0) == 1.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, heal_later, play, story
 from streams import NS, gone, pod, record, seen
@@ -171,6 +173,39 @@ def test_every_pod_has_to_see_it():
     found = judged_looks(looks, Discovered(of=STEP_NAME, service="service/back", by="dns", within="5s"))
     assert found.verdict.value == "failed"
     assert found.reason.startswith("front-2 still finds")
+
+
+ANEW = """\
+recreate_service: {of: service/back}
+    watch: 1s
+  - name: look
+    look_up: {of: deployment/front, name: back, for: 3s}"""
+
+
+def discovery(world):
+    """Pods that find by DNS what is so, and by their environment what was so when they came."""
+    came: dict[str, str] = {}
+
+    def answer(pod):
+        backs = [s for s in world.cluster.there("service", NAMESPACE) if s["metadata"]["name"] == "back"]
+        body = {
+            "dns": {"back": {"addresses": [s["spec"]["clusterIP"] for s in backs], "seconds": 0.001}},
+            "environment": {"BACK_SERVICE_HOST": came.setdefault(pod["metadata"]["uid"], "10.0.0.1")},
+            "used": {"by": "dns"},
+        }
+        return 200, json.dumps(body)
+
+    world.cluster.reply("/discovery", answer)
+
+
+@pytest.mark.parametrize(("by", "verdict"), [("dns", "passed"), ("used", "passed"), ("environment", "failed")])
+def test_pods_are_asked_again_and_again_what_they_find(tmp_path, by, verdict):
+    check = f"discovered: {{of: lose a pod, service: service/back, by: {by}, within: 2s}}"
+    run = told(tmp_path, ANEW, check, told=discovery)
+    assert asked(run).verdict.value == verdict, asked(run).reason
+    looks = [e.data["data"] for e in run.entries("saw")]
+    assert len(looks) >= 15, "three pods, every half second, for three seconds"
+    assert len({look["pod"] for look in looks}) == 3
 
 
 def test_without_looks_nothing_is_known(tmp_path):
