@@ -27,16 +27,18 @@ PATIENCE_S = 20.0
 class Shop:
     """The reference app's three roles as processes on loopback."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **store: str) -> None:
+        """`store`: settings of the store."""
         self._folder = folder
+        self._of_store = store
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.store_port = self._start("store")
+        self.store_port = self._start("store", **store)
         back = self._start("back", STORE_URL=f"http://127.0.0.1:{self.store_port}")
         self.url = f"http://127.0.0.1:{self._start('front', BACK_URL=f'http://127.0.0.1:{back}')}"
 
     def _start(self, role: str, port: int = 0, **environment: str) -> int:
         data, log = self._folder / role, self._folder / f"{role}.log"
-        data.mkdir()
+        data.mkdir(exist_ok=True)
         settings = {"HOST": "127.0.0.1", "PORT": str(port), "DATA": str(data), "DRAIN_SECONDS": "0", "POD_NAME": role}
         with log.open("wb") as out:
             self._running[role] = subprocess.Popen(
@@ -57,6 +59,11 @@ class Shop:
                     return int(event["port"])
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.02)
+
+    def kill_the_store(self) -> None:
+        """It comes back with the disk that it had."""
+        self._end("store")
+        self._start("store", self.store_port, **self._of_store)
 
     def lose_all_orders(self) -> None:
         """The store comes back with an empty disk."""

@@ -71,6 +71,24 @@ def test_what_the_shop_forgot_is_missing_at_the_end(shop, writers, tmp_path):
     assert min(line["count"] for line in told["counted"][-5:]) < max(line["count"] for line in told["counted"])
 
 
+@pytest.mark.parametrize("early", [False, True])
+def test_a_store_that_is_killed_keeps_what_it_wrote_before_it_promised(start, monkeypatch, tmp_path, early):
+    shop = Shop(tmp_path, WEAK_ACK_BEFORE_DISK="1" if early else "0")
+    monkeypatch.setenv("CHAOSKIT_WRITER_RATE", "20")
+    process = start("agent", locustfile=str(BUILT_IN[WRITER]), host=shop.url, users=4, spawn_rate=100, stop_after_s=30)
+    try:
+        line = process.wait_for(lambda line: line["sent"] >= 200)
+        shop.kill_the_store()
+        process.wait_for(lambda later: later["t"] > line["t"] + 4)
+        process.stop()
+    finally:
+        shop.close()
+    told = ledger(tmp_path)
+    promised = {line["id"] for line in told["wrote"] if line["acknowledged"]}
+    lost = promised - set(told["read all"][-1]["ids"])
+    assert bool(lost) is early
+
+
 def test_an_order_is_sent_until_it_is_acknowledged(server, writers, tmp_path):
     server.behaviour = "error"
     process = writers(server.url)
