@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup tools demo check test gallery bench clean
+.PHONY: help setup tools demo check test gallery vm-check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ test: check tools ## all of check, the slow unit tests, and the tests on the rea
 
 gallery: tools ## every experiment on an app that holds, and on apps with the weakness it catches (15 minutes)
 	@$(BIN)/pytest -q tests/gallery
+
+vm-check: tools ## the cluster on an emulated Debian with its own kernel, systemd and cgroup v2 (about 10 minutes)
+	@$(BIN)/python bench/vm/check.py
 
 bench: tools ## the benchmarks; their tables go to docs/bench
 	@for each in bench/*.py; do $(BIN)/python $$each || exit 1; done
