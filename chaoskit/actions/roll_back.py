@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from chaoskit.actions.roll_out import deployment, progress, rollout_begun
+from chaoskit.actions.undo import HEALED_WITHIN_S
 from chaoskit.contracts import Action, RefField, Stage
 from chaoskit.errors import PortError
 from chaoskit.model import Right, Target
@@ -22,6 +23,9 @@ class RollBack(Action):
     of: RefField = Field(description="which one: deployment/NAME")
     before: str = Field(description="the step, a roll_out, whose change is taken back")
 
+    def steps(self) -> Sequence[str]:
+        return (self.before,)
+
     def rights(self, namespace: str) -> Sequence[Right]:
         return tuple(Right(verb, "apps", "deployments", namespace) for verb in ("get", "patch"))
 
@@ -31,6 +35,9 @@ class RollBack(Action):
 
     def number(self, of: int) -> int:
         return 1
+
+    def longest_s(self, targets: int) -> float:
+        return super().longest_s(targets) + HEALED_WITHIN_S
 
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets

@@ -16,6 +16,10 @@ from chaoskit.actions.lose_node import FreezeNode, PowerOffNode, UnplugNode
 from chaoskit.actions.platform_server import FreezeServer, KillServer
 from chaoskit.actions.reach import Reach
 from chaoskit.actions.recreate_service import RecreateService
+from chaoskit.actions.roll_back import RollBack
+from chaoskit.actions.roll_out import RollOut
+from chaoskit.actions.scale import Scale
+from chaoskit.actions.switch_service import SwitchService
 from chaoskit.actions.undo import Undo
 from chaoskit.checks.autoscale import Autoscale
 from chaoskit.checks.back_off import BackOff
@@ -32,8 +36,11 @@ from chaoskit.checks.outage import Outage
 from chaoskit.checks.reached import Reached
 from chaoskit.checks.recovery import Recovery
 from chaoskit.checks.restart import Restart
+from chaoskit.checks.rollout import Rollout
+from chaoskit.checks.share import Share
 from chaoskit.checks.spread import Spread
 from chaoskit.checks.steady_state import SteadyState
+from chaoskit.checks.switched import Switched
 from chaoskit.conditions import MEASURES
 from chaoskit.contracts import Action, Check
 
@@ -112,6 +119,15 @@ ACTIONS: st.SearchStrategy[Action] = st.one_of(
     _with(RecreateService, {"of": WORKLOADS}),
     _with(KillServer, {"of": st.sampled_from(["etcd", "kube-scheduler", "containerd@node2"])}),
     _with(FreezeServer, {"of": st.sampled_from(["kube-apiserver", "kubelet@node1"])}, **{"for": st.just("8.5s")}),
+    _with(
+        RollOut,
+        {"of": WORKLOADS, "env": st.dictionaries(WORDS, st.none() | TRICKY, min_size=1, max_size=2)},
+        image=WORDS,
+        container=WORDS,
+        patch=st.dictionaries(WORDS, TRICKY | st.integers() | st.lists(TRICKY, max_size=2), max_size=2),
+    ),
+    _with(Scale, {"of": WORKLOADS, "to": st.integers(0, 99)}),
+    _with(SwitchService, {"of": WORKLOADS, "to": st.dictionaries(WORDS, TRICKY, min_size=1, max_size=2)}),
     _with(ChangeLoad, {"users": st.integers(0, 100_000)}, over=DURATIONS),
     _with(
         Call,
@@ -139,6 +155,26 @@ def checks(draw, steps, names) -> Check:
     of = st.sampled_from(steps)
     return draw(
         st.one_of(
+            _with(
+                Rollout,
+                {"of": of, "within": DURATIONS},
+                ends=st.sampled_from(["finished", "stopped"]),
+                keep_ready=st.integers(0, 9),
+            ),
+            _with(
+                Switched,
+                {"of": of, "to": WORDS, "within": DURATIONS},
+                by=st.sampled_from(["colour", "version"]),
+                lost=st.integers(0, 9),
+                connections=st.sampled_from(["fresh", "kept", "users", "all"]),
+            ),
+            _with(
+                Share,
+                {"of": of, "is": WORDS, "expected": SHARES},
+                by=st.sampled_from(["version", "colour", "pod"]),
+                tolerance=SHARES.filter(lambda text: units.share(text) > 0),
+                settle=DURATIONS,
+            ),
             _with(Recovery, {"of": of, "within": DURATIONS}, pods=WORKLOADS),
             _with(Drained, {"of": of, "within": DURATIONS}),
             _with(
@@ -230,6 +266,9 @@ def experiments(draw) -> spec.Experiment:
     steps = list({step.name: step for step in steps}.values())
     if draw(st.booleans()):
         steps.append(spec.Step("put back what was done first", Undo(of=steps[0].name), 5.0))
+    if draw(st.booleans()):
+        back = RollBack.model_validate({"of": "deployment/front", "before": steps[0].name})
+        steps.append(spec.Step("roll back what was done first", back, 5.0))
     steady = draw(st.none() | _steady(names)) if known else None
     stop_if = draw(st.lists(conditions(names), max_size=2)) if known else []
     return spec.Experiment(

@@ -128,7 +128,7 @@ def test_a_rollout_is_rolled_back_to_the_template_before_it(tmp_path):
 
 
 def test_a_rollback_of_nothing_does_not_land(tmp_path):
-    told = play(settled(tmp_path, "roll_back: {of: deployment/front, before: step 9}"))
+    told = play(settled(tmp_path, STEP, "roll_back: {of: deployment/front, before: step 1}"))
     assert told.judged().exit_code == 3
     assert "left nothing to roll back" in told.judged().sentence
 
@@ -231,6 +231,7 @@ def test_two_rollouts_of_one_run_are_undone_backwards(tmp_path):
     ("step", "problem"),
     [
         ("roll_out: {of: deployment/front}", "say what changes"),
+        ("roll_back: {of: deployment/front, before: step 9}", "no earlier step is called 'step 9'"),
         ("scale: {of: deployment/front, to: -1}", "greater than or equal to 0"),
         ("switch_service: {of: service/front, to: {}}", "at least 1"),
     ],
