@@ -97,11 +97,17 @@ class Look:
             "found": self.found,
             "wanted": self.wanted,
             "read": [str(r) for r in self.readings],
-            "by_formula": self.by_formula,
-            "allowed": self.allowed,
+            "by_formula": _text(self.by_formula),
+            "allowed": _text(self.allowed),
             "explained": self.explained,
             "trouble": self.trouble,
         }
+
+
+def _text(found: Range | None) -> str:
+    if found is None:
+        return "not known"
+    return str(found[0]) if found[0] == found[1] else f"{found[0]} to {found[1]}"
 
 
 @dataclass(slots=True)
@@ -119,8 +125,14 @@ class Pod:
     ended: float | None = None
 
     def as_data(self) -> dict[str, Any]:
-        moments = {"created": self.created, "ready": self.ready, "in endpoints": self.served, "ended": self.ended}
-        return {"pod": self.name, **moments, "first answer": self.answered}
+        return {
+            "pod": self.name,
+            "created_s": self.created,
+            "ready_s": self.ready,
+            "in_endpoints_s": self.served,
+            "first_answer_s": self.answered,
+            "ended_s": self.ended,
+        }
 
 
 @dataclass(frozen=True)

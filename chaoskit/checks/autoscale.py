@@ -271,11 +271,11 @@ class _Window:
         return f"{' → '.join(map(str, steps))} replicas"
 
     def as_data(self) -> dict[str, object]:
-        curve = [(at, n) for at, n in self.told.serving if at <= self.ended]
+        curve = [{"at": at, "replicas": n} for at, n in self.told.serving if at <= self.ended]
         return {
             "from": self.began,
             "to": self.ended,
-            "decisions": [look.as_data() | {"decided": round(self.told.decided(look), 3)} for look in self.decisions],
+            "decisions": [look.as_data() | {"decided_s": round(self.told.decided(look), 3)} for look in self.decisions],
             "looks": [look.as_data() for look in self.looks[:SHOWN]],
             "serving": curve,
             "new replicas": [pod.as_data() for pod in self.newcomers],

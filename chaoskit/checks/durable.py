@@ -34,7 +34,11 @@ class Durable(Check):
         return (self.of,)
 
     def title(self) -> str:
-        away = f", without any for at most {units.exact(self.no_writes_for, 's')}" if self.no_writes_for is not None else ""
+        away = (
+            f", without any for at most {units.exact(self.no_writes_for, 's')}"
+            if self.no_writes_for is not None
+            else ""
+        )
         return f"{KEPT} over “{self.of}”{away}"
 
     def judge(self, record: Record) -> Finding:
@@ -122,10 +126,11 @@ def _as_data(told: Orders) -> dict[str, object]:
         "acknowledged": len(told.acknowledged),
         "never acknowledged": len(told.open),
         "there at the end": None if told.kept is None else len(told.kept),
-        "lost": [{"id": m.id, "acknowledged": m.end} for m in told.lost[:SHOWN]],
+        "lost orders": [{"id": m.id, "acknowledged_s": m.end} for m in told.lost[:SHOWN]],
         "doubled": list(told.doubled[:SHOWN]),
         "gone when looked up": [{"id": m.id, "at": m.at} for m in told.gone[:SHOWN]],
         "reads that went back": [
-            {"had": a.number, "at": a.end, "later": b.number, "and at": b.at} for a, b in told.went_back[:SHOWN]
+            {"at": a.end, "orders": a.number, "later_s": b.at, "orders then": b.number}
+            for a, b in told.went_back[:SHOWN]
         ],
     }

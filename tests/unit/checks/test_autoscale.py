@@ -12,6 +12,7 @@ from streams import STEP, act, endpoints, gap, life, record, step
 from chaoskit.checks.autoscale import Autoscale
 from chaoskit.evidence_scaling import HPA
 from chaoskit.model import ClusterInfo, Verdict
+from chaoskit.report.evidencetext import lines
 
 TIMINGS = {"hpa_downscale_stabilization": 30.0, "hpa_cpu_initialization_period": 10.0, "hpa_sync_period": 2.0}
 INFO = ClusterInfo("fake", "fake", "https://fake.invalid", "v1.37.2", timings=TIMINGS)
@@ -176,8 +177,9 @@ def test_an_expectation_of_nothing_is_refused():
 def test_the_evidence_shows_decisions_metrics_and_replicas():
     (shown,) = judged(grown(at=12.0), up_within="5s").evidence
     (decision,) = shown.data["decisions"]
-    assert (decision["decided"], decision["found"], decision["wanted"]) == (12.0, 2, 3)
+    assert (decision["decided_s"], decision["found"], decision["wanted"]) == (12.0, 2, 3)
     assert decision["read"] == ["cpu 80 % of a target of 60 %"]
     (new,) = shown.data["new replicas"]
-    assert new["pod"] == "front-3"
-    assert shown.data["serving"][-1] == (13.3, 3)
+    assert (new["pod"], new["in_endpoints_s"]) == ("front-3", 13.3)
+    assert "by formula 3, allowed 3" in "\n".join(lines(shown))
+    assert shown.data["serving"][-1] == {"at": 13.3, "replicas": 3}
