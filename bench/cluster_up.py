@@ -174,7 +174,8 @@ def parent_of(process: int) -> int:
 
 
 def table(starts: list[Start], memory: dict[str, float]) -> str:
-    names = list(dict.fromkeys(name for start in starts for name in start.phases))
+    # What only one start met (a store that had to be made anew) is no phase of a start.
+    names = [name for name in starts[0].phases if all(name in start.phases for start in starts)]
     medians = {name: statistics.median(start.phases[name] for start in starts) for name in names}
     whole = statistics.median(start.all_s for start in starts)
     total = sum(memory.values())
