@@ -39,6 +39,7 @@ def test_a_killed_container_is_drawn_with_its_restart(tmp_path):
     text = EXPERIMENT.replace(KILL, "kill_container: {of: deployment/front}")
     page = reported(tmp_path, text.replace(RECOVERY, "restart: {of: lose a pod, within: 5s}"))
     assert "Restarted containers" in page
+    assert "exit code 137 (Error)" in page
     assert 'class="mark restart"' in page
 
 
