@@ -715,6 +715,77 @@ Beside these, exactly one action: {verbs}.
 """
 
 
+# ── the gallery ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BEFORE_S, AFTER_S = 15.0, 12.0
+"""What a run takes beside its windows, on the embedded cluster: deploying and starting the load; the last scrapes,
+healing, and the namespace's end."""
+GALLERY = """\
+# Experiments
+
+Each file asks one question, and its head says how. "Minutes" is about what a run takes on the embedded cluster, without
+the cluster's own start. "Seen to fail on" names the apps in `tests/weak` that have the weakness which it catches.
+
+```sh
+chaoskit plan experiments/pod-kill.yaml    # who would be hit; touches nothing
+chaoskit run experiments/pod-kill.yaml
+chaoskit run experiments/ -l tier=nightly  # all that carry the label
+chaoskit run experiments/pod-kill.yaml --app tests/weak/one-replica-unprobed
+pytest experiments/                        # each file as a test
+make gallery                               # all of them, and each on the weak apps
+```
+
+`schema.json` lets editors complete experiment files: begin yours with `# yaml-language-server: $schema=schema.json`.
+All keys are in [the experiment file](../docs/experiment-file.md); how to write one, in
+[your first experiment](../docs/first-experiment.md).
+"""
+COLUMNS = ("file", "what breaks or changes", "what is expected", "minutes", "needs", "seen to fail on")
+
+
+def gallery_page() -> str:
+    found = {path: spec.load(path) for path in sorted((ROOT / "experiments").glob("*.yaml"))}
+    behaviours = sorted({experiment.labels["behaviour"] for experiment in found.values()})
+    return page(GALLERY, (gallery_section(behaviour, found) for behaviour in behaviours))
+
+
+def gallery_section(behaviour: str, found: Mapping[Path, spec.Experiment]) -> str:
+    rows = [gallery_row(path, e) for path, e in found.items() if e.labels["behaviour"] == behaviour]
+    head = [f"| {' | '.join(COLUMNS)} |", "|---" * len(COLUMNS) + "|"]
+    return "\n".join([f"## {behaviour.replace('-', ' ').capitalize()}", "", *head, *rows, ""])
+
+
+def gallery_row(path: Path, experiment: spec.Experiment) -> str:
+    steps = "; ".join(f"{step.name} (`{step.action.verb}`)" for step in experiment.steps)
+    kinds = ", ".join(dict.fromkeys(f"[{c.kind}](../docs/checks.md#{c.kind})" for c in experiment.expect))
+    needs = "the embedded cluster" if any(s.action.own_cluster for s in experiment.steps) else "a cluster"
+    prometheus = ", Prometheus" if experiment.metrics else ""
+    weak = ", ".join(f"[{name}](../tests/weak/{name})" for name in weak_apps(path.name)) or "–"
+    expected = f"{experiment.name}: {kinds}"
+    cells = (
+        f"[{path.name}]({path.name})",
+        steps,
+        expected,
+        f"{planned_s(experiment) / 60:.1f}",
+        needs + prometheus,
+        weak,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def planned_s(experiment: spec.Experiment) -> float:
+    steady = 2 * experiment.steady_state.for_ if experiment.steady_state else 0.0
+    return BEFORE_S + steady + sum(step.watch_s for step in experiment.steps) + AFTER_S
+
+
+def weak_apps(experiment: str) -> list[str]:
+    found = []
+    for file in sorted((ROOT / "tests" / "weak").glob("*/fails.yaml")):
+        told = yaml.safe_load(file.read_text(encoding="utf-8"))
+        cases = told if isinstance(told, list) else [told]
+        found += [file.parent.name for case in cases if case["experiment"] == experiment]
+    return found
+
+
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -729,6 +800,7 @@ def files() -> Mapping[Path, str]:
         ROOT / "docs" / "actions.md": actions_page(),
         ROOT / "docs" / "checks.md": checks_page(),
         ROOT / "experiments" / "schema.json": spec.schema(),
+        ROOT / "experiments" / "README.md": gallery_page(),
     }
 
 
