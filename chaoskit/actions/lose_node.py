@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 from chaoskit import marks
 from chaoskit.actions.node_choice import NodeChoice
 from chaoskit.contracts import LONGEST_CALL_S, Action, Healed, Intent, Stage
-from chaoskit.errors import NotFoundError, UsageError
+from chaoskit.errors import NotFoundError
 from chaoskit.model import UNDO_ANNOTATION, Raw, Target
 from chaoskit.objects import Objects, condition, name, uid
 from chaoskit.ports import Cluster, MachineOrder
