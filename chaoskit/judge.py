@@ -27,6 +27,7 @@ BUSIEST = 0.9
 LATEST_PULSE_S = 0.02
 """A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
 NOT_SENT_SHARE = 0.001
+"""One request is always forgiven: of few, it would be more than this share."""
 KEPT_UP = "the load's own processes kept up"
 KILLED = "chaoskit was killed, or its machine went down"
 ENDINGS = {
@@ -183,7 +184,7 @@ def _generator(record: Record) -> Finding:
         trouble.append(f"Locust used {units.show(sorted(busy)[len(busy) // 2], '%')} of a core")
     pulse = [s for s in record.pulse if began <= s.intended < ended]
     not_sent = sum(s.outcome is Outcome.NOT_SENT for s in pulse)
-    if pulse and not_sent > NOT_SENT_SHARE * len(pulse):
+    if pulse and not_sent > max(1.0, NOT_SENT_SHARE * len(pulse)):
         trouble.append(f"{not_sent} of the pulse's {len(pulse)} requests were not sent")
     late = conditions.percentile([s.sent - s.intended for s in pulse], 0.99) if pulse else 0.0
     if late > LATEST_PULSE_S:
