@@ -282,12 +282,14 @@ def _changes(moments: Sequence[Moment]) -> Iterable[Moment]:
 
 
 def _is_complete(deployment: Raw, target: Target) -> bool:
-    """As `kubectl rollout status` sees it (kubectl, pkg/polymorphichelpers/rollout_status.go)."""
+    """As `kubectl rollout status` sees it (kubectl, pkg/polymorphichelpers/rollout_status.go), of a later template than
+    the target's. The generation alone would not tell: a change of an annotation raises it, too."""
     status, wanted = deployment.get("status") or {}, _wanted(deployment)
     observed, generation = int(status.get("observedGeneration", 0)), int(deployment["metadata"].get("generation", 0))
     updated, total = int(status.get("updatedReplicas", 0)), int(status.get("replicas", 0))
     return (
-        observed >= generation > int(target.prior.get("generation", 0))
+        annotation(deployment, REVISION) != target.prior.get("revision", "")
+        and observed >= generation
         and updated >= wanted
         and total <= updated
         and int(status.get("availableReplicas", 0)) >= updated

@@ -105,6 +105,12 @@ def test_it_ends_as_kubectl_sees_it_and_what_comes_after_is_no_part_of_it():
     assert story.below(floor) == (None, 0)
 
 
+def test_the_controller_s_nod_to_the_mark_on_the_deployment_is_no_end_of_the_rollout():
+    """Annotations raise a Deployment's generation: it is complete as it was, with a generation of after the step."""
+    nod = the_deployment(10.02, 1, updated=3)
+    assert recorded(nod, a_set(10.1, "rs-2", 1)).ended is None
+
+
 # ── bounds ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

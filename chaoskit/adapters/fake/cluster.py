@@ -346,6 +346,9 @@ class FakeCluster:
         known = body.get("metadata", {}).pop("resourceVersion", "")
         if known and known != there["metadata"]["resourceVersion"]:
             raise ConflictError("the object has been modified", where=f"{kind} {name}")
+        if kind == "deployment" and body.get("metadata", {}).get("annotations"):
+            # Of Deployments, a change of annotations counts as well (pkg/registry/apps/deployment/strategy.go).
+            body["metadata"]["generation"] = there["metadata"]["generation"] + 1
         after = self._store.change(there, body) or merge(there, body)
         self._log("patch", after, body)
         if objects.terminating(after) and not after["metadata"].get("finalizers") and kind not in ("pod", "namespace"):
