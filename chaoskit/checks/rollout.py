@@ -66,7 +66,9 @@ class Rollout(Check):
             return "the watch was broken during the rollout: how many pods were ready is not known"
         first = story.moments[0]
         if first.ready < self._floor(first):
-            return f"only {units.count(first.ready, 'pod')} were ready when it began: that is not the rollout's doing"
+            return (
+                f"{first.ready} of {self._floor(first)} pods were ready when it began: that is not the rollout's doing"
+            )
         return ""
 
     def _short(self, story: Story) -> Finding | None:
