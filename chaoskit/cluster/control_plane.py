@@ -21,7 +21,7 @@ PROMETHEUS_USER = "chaoskit:prometheus"
 STATE_METRICS_USER = "chaoskit:state-metrics"
 KUBELET_CLIENT_USER = "chaoskit:api-server"
 # How far a heap grows before it is collected: freely during the start, little afterwards (`servers/settle`).
-MEMORY = {"GOGC": "800", "SETTLE_AFTER": "12s", "SETTLE_GOGC": "25"}
+MEMORY = {"GOGC": "200", "SETTLE_AFTER": "12s", "SETTLE_GOGC": "25"}
 # Histograms of the API server's inner life, which nobody asks for here: three quarters of the 3 MB that it would write
 # at every scrape, once a second.
 UNUSED_METRICS = (
