@@ -203,7 +203,7 @@ NOTES = {
         that still carries pods after `within` was not drained: the step did not land, and the run is inconclusive.""",
     ),
     "recovery": Note(
-        ("{of: lose a pod, within: 12s}",),
+        ("{of: lose a pod, within: 12s}", "{of: lose a node, pods: deployment/front, within: 1m}"),
         """\
         Each pod that the step took is paired with the first new pod of the same controller (a StatefulSet's with the
         one of the same name). The time runs from the moment at which the API server accepted the fault to the moment
