@@ -33,6 +33,8 @@ MachineOrder = Literal["power_off", "power_on", "freeze", "thaw", "unplug", "plu
 
 ServerOrder = Literal["kill", "freeze", "thaw"]
 """What can befall a program of the platform. One that is killed is started again, as a kubelet would."""
+LONGEST_FREEZE_S = 60.0
+"""A frozen server goes on after this by itself, should nobody be left to thaw it."""
 CONTROL_SERVERS = ("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
 NODE_SERVERS = ("kubelet", "containerd")
 """Named with their node, as in `kubelet@node1`."""
@@ -65,7 +67,7 @@ class Provider(Protocol):
 
     def machine(self, node: str, order: MachineOrder) -> None: ...
 
-    def server(self, name: str, order: ServerOrder) -> None: ...
+    def server(self, name: str, order: ServerOrder, for_s: float = LONGEST_FREEZE_S) -> None: ...
 
     def inside(self, argv: Sequence[str]) -> Sequence[str]:
         """The command that runs `argv` where the users are: in the cluster's network, but on no node."""
@@ -123,9 +125,9 @@ class Cluster(Protocol):
         """Does something to a node's machine, as only who made the machines can: UsageError on any other cluster.
         Idempotent: what is off already stays off."""
 
-    def server(self, name: str, order: ServerOrder) -> None:
+    def server(self, name: str, order: ServerOrder, for_s: float = LONGEST_FREEZE_S) -> None:
         """Kills, freezes or thaws a server of the platform, and returns when that is seen to be so: UsageError on any
-        cluster that chaoskit did not make. One that is frozen goes on by itself after a minute."""
+        cluster that chaoskit did not make. One that is frozen goes on by itself after `for_s`."""
 
     def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
         """An HTTP request to a pod through the API server: status and body, whatever the status is. PortError if no

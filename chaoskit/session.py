@@ -30,7 +30,7 @@ from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, Refused
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, WORKLOADS, Objects, labels
 from chaoskit.plan import Plan
-from chaoskit.ports import Clock, Cluster, Load, MachineOrder, Metrics, ServerOrder, Signalled
+from chaoskit.ports import LONGEST_FREEZE_S, Clock, Cluster, Load, MachineOrder, Metrics, ServerOrder, Signalled
 from chaoskit.report import html, junit, markdown
 from chaoskit.result import Result
 from chaoskit.spec import REFAPP, Experiment
@@ -285,8 +285,8 @@ class _Machines:
     def inside(self, argv: Sequence[str]) -> Sequence[str]:
         return self.own.inside(argv)
 
-    def server(self, name: str, order: ServerOrder) -> None:
-        self.own.server(name, order)
+    def server(self, name: str, order: ServerOrder, for_s: float = LONGEST_FREEZE_S) -> None:
+        self.own.server(name, order, for_s)
 
     def machine(self, node: str, order: MachineOrder) -> None:
         orders: dict[MachineOrder, Callable[[str], None]] = {

@@ -73,11 +73,13 @@ NOTES = {
     "freeze_server": Note(
         ("{of: etcd, for: 5s}", "{of: kube-controller-manager}"),
         """\
-        Landed: the process stands still (SIGSTOP). Healed by chaoskit: it goes on. The mark that other actions leave on
-        what they change has no place on a server, so the supervisor lets it go on by itself after a minute.
+        Landed: the process stands still (SIGSTOP). It goes on by itself after `for`, or when the step is undone. The
+        mark that other actions leave on what they change has no place on a server: none stands still for longer than
+        a minute.
 
         Only on the embedded cluster, and only with `safety: {platform: true}`. While the API server or etcd stands
-        still, chaoskit's own calls wait for their deadlines: let `for` end it, rather than a later step.""",
+        still, chaoskit sees nothing and its own calls wait: a fault of the next step lands when it goes on, so let
+        `for` be shorter than the 10 s within which faults must land.""",
     ),
     "reach": Note(
         (
@@ -86,7 +88,7 @@ NOTES = {
         ),
         """\
         Landed: it was asked. It breaks nothing, so nothing is healed; [`reached`](checks.md#reached) judges who
-        answered. Each request has a connection of its own and half a second. Who answered is the answer's header
+        answered. Each request has a connection of its own and a second. Who answered is the answer's header
         `x-served-by`.
 
         Without `from` it asks from where the users are: on the embedded cluster from its network, elsewhere from this
@@ -303,10 +305,11 @@ NOTES = {
     "caught_up": Note(
         ("{of: lose a pod, within: 10s}",),
         """\
-        The time from the step's last act until every Deployment and StatefulSet of the experiment's namespace has the
-        ready pods that it asks for, its controller has seen its last change, and every Service leads to all ready pods
-        and to no others, and it stays so to the end of the window. While the API server is away nobody tells: what was
-        so in the meantime is known within that break alone, which is the uncertainty.""",
+        The time from the step's last act (for a frozen server, from when it goes on) until every Deployment and
+        StatefulSet of the experiment's namespace has the ready pods that it asks for, its controller has seen its last
+        change, and every Service leads to all ready pods and to no others, and it stays so to the end of the window.
+        While the API server is away nobody tells: what was so in the meantime is known within that break alone, which
+        is the uncertainty.""",
     ),
     "reached": Note(
         ("{of: lose a pod}", "{of: lose a pod, pods: none}"),
@@ -321,7 +324,7 @@ NOTES = {
         """\
         Judged is the longest time in the step in which the Service had the same ready pods. `fresh`: the pulse's new
         connections are put to a chi-square test against equal shares; what chance gives less often than in one of
-        10,000 runs fails. Fewer than five answers a pod to be expected are too few to tell. `kept`: at most 1 % of the
+        10,000 runs fails. Fewer than five answers a pod to be expected are too few to tell. `kept`: at most 10 % of the
         answers over kept connections come from another pod than the one before. Services share out connections and not
         requests, so kept ones do not find new pods.""",
     ),

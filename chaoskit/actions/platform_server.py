@@ -13,16 +13,11 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from chaoskit.contracts import LONGEST_CALL_S, Action, Healed, Intent, Part, Seconds, Stage
+from chaoskit.contracts import Action, Healed, Intent, Part, Seconds, Stage
 from chaoskit.model import Right, Target
 from chaoskit.objects import SERVER, Objects
-from chaoskit.ports import CONTROL_SERVERS, NODE_SERVERS, Cluster, ServerOrder
-
-SEEN = {
-    "kill": "the process ended; it is started again after a pause",
-    "freeze": "the process stands still",
-    "thaw": "the process goes on",
-}
+from chaoskit.ports import CONTROL_SERVERS, LONGEST_FREEZE_S, NODE_SERVERS, Cluster
+from chaoskit.units import write_duration
 
 
 class _PlatformServer(Part):
@@ -43,18 +38,8 @@ class _PlatformServer(Part):
         """None of Kubernetes': the order goes to the cluster's supervisor."""
         return ()
 
-    def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
-        return (self._target("kill"),)
-
-    def _target(self, order: ServerOrder) -> Target:
-        return Target(SERVER, self.of, "", self.of, self.of.partition("@")[2], {"order": order})
-
     def number(self, of: int) -> int:
         return 1
-
-    def landed(self, target: Target, objects: Objects) -> str:
-        """The order returns only when the supervisor has seen its effect; one that failed is no accepted act."""
-        return SEEN[target.prior["order"]]
 
 
 class KillServer(_PlatformServer, Action):
@@ -62,43 +47,56 @@ class KillServer(_PlatformServer, Action):
 
     verb: ClassVar[str] = "kill_server"
 
+    def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
+        return (as_target(self.of),)
+
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
         stage.act(f"kill {self.of}", target, lambda: stage.cluster.server(self.of, "kill"))
+
+    def landed(self, target: Target, objects: Objects) -> str:
+        """The order returns only when the supervisor has seen its effect; one that failed is no accepted act."""
+        return "the process ended; it is started again after a pause"
 
     def undo(self, target: Target) -> str:
         return f"nothing: {target.name} is started again by itself"
 
 
 class FreezeServer(_PlatformServer, Action):
-    """Stop a server of the platform where it stands: it holds its connections, and says nothing."""
+    """Stop a server of the platform where it stands, for a while: it holds its connections, and says nothing."""
 
     verb: ClassVar[str] = "freeze_server"
 
-    for_: Seconds | None = Field(
-        None, alias="for", gt=0, le=50, description="thawed after this; by `undo`, or at the end, where nothing is said"
+    for_: Seconds = Field(
+        LONGEST_FREEZE_S, alias="for", gt=0, le=LONGEST_FREEZE_S, description="then it goes on by itself, at the latest"
     )
 
     def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
-        return (self._target("freeze"),)
-
-    def longest_s(self, targets: int) -> float:
-        return 2 * targets * LONGEST_CALL_S + (self.for_ or 0.0)
+        return (as_target(self.of, self.for_),)
 
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
-        frozen = stage.act(
-            f"freeze {self.of}", target, lambda: stage.cluster.server(self.of, "freeze"), change={"frozen": True}
+        stage.act(
+            f"freeze {self.of}",
+            target,
+            lambda: stage.cluster.server(self.of, "freeze", self.for_),
+            change={"frozen": True},
         )
-        if frozen and self.for_ is not None:
-            stage.wait_until(lambda: False, self.for_, f"{self.of} to be thawed")
-            stage.act(f"thaw {self.of}", self._target("thaw"), lambda: stage.cluster.server(self.of, "thaw"))
+
+    def landed(self, target: Target, objects: Objects) -> str:
+        """As with KillServer."""
+        return f"the process stands still, for {write_duration(self.for_)} at most"
 
     def undo(self, target: Target) -> str:
-        return f"thaw {target.name}: chaoskit heal; it goes on by itself after a minute"
+        return f"thaw {target.name}: chaoskit heal; it goes on by itself after {write_duration(self.for_)}"
 
     @classmethod
     def heal(cls, cluster: Cluster, intent: Intent) -> Healed:
         """Idempotent: a server that goes on already goes on."""
         cluster.server(intent.target.name, "thaw")
         return Healed(True, "it goes on")
+
+
+def as_target(server: str, away_s: float = 0.0) -> Target:
+    """`away_s`: how long it is away for certain, unless it is thawed before."""
+    return Target(SERVER, server, "", server, server.partition("@")[2], {"away_s": away_s})

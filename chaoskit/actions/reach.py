@@ -132,6 +132,7 @@ def summed(found: Sequence[Reached]) -> Mapping[str, Any]:
         "asked": len(found),
         "answers": dict(sorted(Counter(r.who for r in good).items())),
         "failures": dict(sorted(Counter(bad).items())),
+        "slowest_s": max((r.seconds for r in found), default=0.0),
     }
 
 

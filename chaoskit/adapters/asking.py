@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 ASKER = Path(__file__).with_name("asker.py")
-TIMEOUT_S = 0.5
+TIMEOUT_S = 1.0
 """For one request. An address that swallows packets must not use up the time of the whole command."""
 START_S = 5.0
-MOST_IN_A_POD = 15
+MOST_IN_A_POD = 8
 """So many requests that time out still end within the deadline of a command in a pod."""
 PYTHONS = ("python3", "/usr/local/bin/python3", "/usr/bin/python3")
 

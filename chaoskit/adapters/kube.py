@@ -21,7 +21,7 @@ from chaoskit.adapters.kinds import KNOWN, Resource, in_discovery, of_manifest, 
 from chaoskit.adapters.reflector import PAGE, PATIENCE, Patience, Reflector, Reflectors, complete
 from chaoskit.errors import ClusterError, ConflictError, ForbiddenError, NotFoundError, PortError, UsageError
 from chaoskit.model import ClusterInfo, Raw, Reached, Right
-from chaoskit.ports import MachineOrder, Post, Provider, ServerOrder
+from chaoskit.ports import LONGEST_FREEZE_S, MachineOrder, Post, Provider, ServerOrder
 
 FIELD_MANAGER = "chaoskit"
 _KILLS = (("kill",), ("/bin/kill",), ("busybox", "kill"))
@@ -273,8 +273,8 @@ class KubeCluster:
     def ended(self) -> tuple[str, str] | None:
         return self._provider.ended() if self._provider else None
 
-    def server(self, name: str, order: ServerOrder) -> None:
-        self._made_by_us(f"{order} {name}").server(name, order)
+    def server(self, name: str, order: ServerOrder, for_s: float = LONGEST_FREEZE_S) -> None:
+        self._made_by_us(f"{order} {name}").server(name, order, for_s)
 
     def _made_by_us(self, what: str) -> Provider:
         if self._provider is None:

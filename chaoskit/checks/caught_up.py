@@ -9,9 +9,10 @@ from pydantic import Field
 
 from chaoskit import evidence, evidence_platform, units
 from chaoskit.checks.judging import at_most, inconclusive, landed_or_why
-from chaoskit.contracts import Check, Record, Seconds
+from chaoskit.contracts import Act, Check, Record, Seconds
 from chaoskit.evidence import WATCH_LAG_S
 from chaoskit.model import Evidence, Finding
+from chaoskit.objects import SERVER
 
 ALWAYS_THERE = ("pod", "endpointslice")
 """Kinds that an app has. A watch tells nothing of a kind of which there is no object, not even that it works again."""
@@ -22,8 +23,8 @@ class CaughtUp(Check):
 
     kind: ClassVar[str] = "caught_up"
 
-    of: str = Field(description="the step: the one that kills a server, or that lets it go on")
-    within: Seconds = Field(description="from the last act of the step until nothing is behind, to the window's end")
+    of: str = Field(description="the step: one that kills or freezes a server, or lets it go on")
+    within: Seconds = Field(description="until nothing is behind any more; a frozen server counts from when it goes on")
 
     def steps(self) -> Sequence[str]:
         return (self.of,)
@@ -36,7 +37,7 @@ class CaughtUp(Check):
         if step is None:
             return inconclusive(self, why, step=self.of)
         ended = step.ended if step.ended is not None else record.ended
-        began = max(act.accepted if act.accepted is not None else act.ordered for act in step.acts)
+        began = max(map(_over, step.acts))
         breaks = evidence.gaps(record, began, ended, ALWAYS_THERE)
         shown = (Evidence("the watch was broken", {"from_to": [list(gap) for gap in breaks]}),) if breaks else ()
         if any(end >= ended for _, end in breaks):
@@ -59,6 +60,12 @@ class CaughtUp(Check):
             step=self.of,
             evidence=shown,
         )
+
+
+def _over(act: Act) -> float:
+    """When what the act did was over: at once, or when a server that stood still went on."""
+    accepted = act.accepted if act.accepted is not None else act.ordered
+    return accepted + float(act.target.prior.get("away_s", 0.0) if act.target.kind == SERVER else 0.0)
 
 
 def _words(what: str, blind_s: float) -> str:

@@ -26,7 +26,7 @@ class Discovered(Check):
 
     kind: ClassVar[str] = "discovered"
 
-    of: str = Field(description="the step since which they look; a change of the Service in it counts from then")
+    of: str = Field(description="the step since which they look, until the Service changes again")
     service: RefField = Field(description="what they look for: service/NAME")
     by: Literal["used", "dns", "environment"] = Field(
         "used", description="by what the app uses, by DNS, or by variables"
@@ -43,26 +43,31 @@ class Discovered(Check):
         step, why = landed_or_why(record, self.of)
         if step is None:
             return inconclusive(self, why, step=self.of)
-        watched = record.phases.get("watched", (0.0, record.ended))[1]
-        history = [h for h in evidence_services.addresses(record, self.service.name) if h[0] <= watched]
-        if not history or not history[-1][1]:
-            return inconclusive(self, f"there is no {self.service} to be found in the end", step=self.of)
-        changed, right = max(history[-1][0], step.began), history[-1][1]
+        ended = step.ended if step.ended is not None else record.ended
+        history = evidence_services.addresses(record, self.service.name)
+        known = [h for h in history if h[0] <= ended]
+        if not known or not known[-1][1]:
+            return inconclusive(self, f"there was no {self.service} to be found in the end", step=self.of)
+        changed, right = max(known[-1][0], step.began), known[-1][1]
+        until = next((at for at, _ in history if at > ended), record.phases.get("watched", (0.0, record.ended))[1])
         if evidence.gaps(record, step.began, changed, ("service",)):
             return inconclusive(self, "the watch was broken when the Service changed", step=self.of)
-        looks = self._looks(record)
+        looks = self._looks(record, until)
         seen = evidence_services.seen_since(looks, self.by, right, changed)
         shown = tuple(self._shown(looks, way, right, changed) for way in ("dns", "environment"))
         if not seen:
             return inconclusive(self, "no pod looked since: add a step of look_up", step=self.of, evidence=shown)
         return self._judged(seen, right, changed, shown)
 
-    def _looks(self, record: Record) -> list[Sight]:
+    def _looks(self, record: Record, until: float) -> list[Sight]:
         """Those of the pods that were there to the end: what one that was replaced meanwhile never saw is no matter."""
-        mine = [s for s in record.sights if s.kind == SEEN and s.data["service"] == self.service.name]
+        mine = [s for s in record.sights if self._is_look(s) and s.data["ended"] <= until]
         last = max((float(s.data["ended"]) for s in mine), default=0.0)
         stay = set(evidence_services.living(record, last))
         return [s for s in mine if s.data["uid"] in stay]
+
+    def _is_look(self, sight: Sight) -> bool:
+        return sight.kind == SEEN and sight.data["service"] == self.service.name
 
     def _judged(self, seen: Sequence[Seen], right: str, changed: float, shown: tuple[Evidence, ...]) -> Finding:
         never = [s for s in seen if s.right_by is None]

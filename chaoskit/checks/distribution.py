@@ -25,8 +25,9 @@ LEAST_PROBABLE = 1e-4
 FEWEST_EACH = 5
 """Below five answers to be expected of each pod the statistic does not follow its distribution (NIST/SEMATECH
 e-Handbook of Statistical Methods, 1.3.5.15)."""
-WANDERING = 0.01
-"""Another kept connection is opened while all are busy, and some wander without any harm."""
+WANDERING = 0.1
+"""A client keeps a few connections and takes them in turn while one is busy. If requests were shared out, every other
+answer would come from another pod than the one before."""
 
 
 class Distribution(Check):

@@ -76,7 +76,7 @@ class Control:
             case "kill_container":
                 self._node(request).kill_container(request["container"], request["signal"])
             case "server":
-                await self._upkeep.order(request["name"], request["order"])
+                await self._upkeep.order(request["name"], request["order"], request["for_s"])
             case "power_on" | "power_off" | "freeze" | "thaw" | "unplug" | "plug" as act:
                 await _finish(getattr(self._node(request), act)())
             case unknown:

@@ -25,6 +25,7 @@ from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.profile import ACCELERATED
 from chaoskit.cluster.state import Folder, Record, claim, clusters_folder, is_alive, take_lock
 from chaoskit.errors import ClusterError
+from chaoskit.ports import LONGEST_FREEZE_S
 
 DEFAULT_NAME = "chaoskit"
 END_DEADLINE_S = 30.0
@@ -101,9 +102,9 @@ class EmbeddedCluster:
     def plug(self, node: str) -> None:
         self._ask(do="plug", node=node)
 
-    def server(self, name: str, order: str) -> None:
-        """Kill, freeze or thaw a server of the control side, or one of a node, as in kubelet@node1."""
-        self._ask(do="server", name=name, order=order)
+    def server(self, name: str, order: str, for_s: float = LONGEST_FREEZE_S) -> None:
+        """Kill, freeze (for a while) or thaw a server of the control side, or one of a node, as in kubelet@node1."""
+        self._ask(do="server", name=name, order=order, for_s=for_s)
 
     def nodes_on(self) -> dict[str, bool]:
         """Which nodes are powered."""
@@ -126,7 +127,7 @@ class EmbeddedCluster:
     def unexpose(self, host_port: int) -> None:
         self._ask(do="unexpose", host_port=host_port)
 
-    def _ask(self, **request: str | int) -> dict[str, Any]:
+    def _ask(self, **request: str | float) -> dict[str, Any]:
         return call(Folder(self.state).control, request)
 
 

@@ -18,13 +18,11 @@ from chaoskit.cluster.nodes import Node
 from chaoskit.cluster.patience import allowed_s
 from chaoskit.cluster.processes import Process, Processes
 from chaoskit.errors import ClusterError, UsageError
-from chaoskit.ports import CONTROL_SERVERS, NODE_SERVERS
+from chaoskit.ports import CONTROL_SERVERS, LONGEST_FREEZE_S, NODE_SERVERS
 
 PAUSE_S = 2.0
 """A kubelet looks for ended containers once a second (`genericPlegRelistPeriod`, pkg/kubelet/kubelet.go), starts a
 static pod's again without back-off the first time, and takes a moment to make it."""
-LONGEST_FREEZE_S = 60.0
-"""A frozen server goes on after this by itself, should nobody be left to thaw it."""
 EFFECT_DEADLINE_S = 5.0
 SIGNALS = {"kill": signal.SIGKILL, "freeze": signal.SIGSTOP, "thaw": signal.SIGCONT}
 STATES = {"kill": ("", "Z", "X"), "freeze": ("T",), "thaw": ("R", "S", "D")}
@@ -58,7 +56,7 @@ class Upkeep:
             await asyncio.sleep(self._pause_s)
             process = self.start(server)
 
-    async def order(self, name: str, order: str) -> None:
+    async def order(self, name: str, order: str, for_s: float = LONGEST_FREEZE_S) -> None:
         """Give a server a signal, and wait until that is seen to have happened to it."""
         number = SIGNALS.get(order)
         if number is None:
@@ -69,7 +67,7 @@ class Upkeep:
         if order == "kill" and name in CONTROL_SERVERS:
             self._ordered.add(name)
         os.kill(pid, number)
-        self._let_go_on(name, frozen=order == "freeze")
+        self._let_go_on(name, min(for_s, LONGEST_FREEZE_S) if order == "freeze" else None)
         await _seen(pid, name, order)
         if order == "kill" and name in CONTROL_SERVERS:
             await asyncio.wait([self._running[name].ended])
@@ -78,13 +76,13 @@ class Upkeep:
         process = self._running.get(name)
         return process is not None and not process.running
 
-    def _let_go_on(self, name: str, *, frozen: bool) -> None:
+    def _let_go_on(self, name: str, after_s: float | None) -> None:
+        """A frozen one, after so long; None: it does so already."""
         earlier = self._thawing.pop(name, None)
         if earlier is not None:
             earlier.cancel()
-        if frozen:
-            later = asyncio.get_running_loop().call_later(LONGEST_FREEZE_S, self._thaw, name)
-            self._thawing[name] = later
+        if after_s is not None:
+            self._thawing[name] = asyncio.get_running_loop().call_later(after_s, self._thaw, name)
 
     def _thaw(self, name: str) -> None:
         try:

@@ -21,7 +21,7 @@ from chaoskit.adapters.fake.watches import FakeWatching
 from chaoskit.adapters.fake.workloads import Workloads
 from chaoskit.errors import BudgetError, ConflictError, ForbiddenError, NotFoundError, PortError, UnreachableError
 from chaoskit.model import ClusterInfo, Raw, Reached, Right
-from chaoskit.ports import MachineOrder, Post, ServerOrder
+from chaoskit.ports import LONGEST_FREEZE_S, MachineOrder, Post, ServerOrder
 
 T = TypeVar("T")
 
@@ -116,13 +116,13 @@ class FakeCluster:
         else:
             self.power_on(node)
 
-    def server(self, name: str, order: ServerOrder) -> None:
-        """Of what comes of it only one thing is played: an API server that is killed is away for a while. The order
-        itself needs no API."""
+    def server(self, name: str, order: ServerOrder, for_s: float = LONGEST_FREEZE_S) -> None:
+        """Of what comes of it only this is played: an API server that is killed or frozen is away for a while. The
+        order itself needs no API."""
         self.clock.advance(self.timings.call)
         self.acts.append(Acted(self.clock.now(), order, objects.SERVER, "", name, name))
-        if (name, order) == ("kube-apiserver", "kill"):
-            self.away(self.timings.api_start)
+        if name == "kube-apiserver" and order != "thaw":
+            self.away(self.timings.api_start if order == "kill" else for_s)
 
     def ask(self, pod: str, namespace: str, path: str, port: int, method: str = "GET") -> tuple[int, str]:
         def effect() -> tuple[int, str]:

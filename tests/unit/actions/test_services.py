@@ -95,7 +95,12 @@ def test_what_came_back_is_summed_up():
         Reached(503, "a", 0.1),
         Reached(0, "", 1.0, "timeout"),
     ]
-    assert summed(found) == {"asked": 5, "answers": {"a": 2, "b": 1}, "failures": {"status 503": 1, "timeout": 1}}
+    assert summed(found) == {
+        "asked": 5,
+        "answers": {"a": 2, "b": 1},
+        "failures": {"status 503": 1, "timeout": 1},
+        "slowest_s": 1.0,
+    }
 
 
 def test_only_who_asks_from_a_pod_needs_a_right():

@@ -88,6 +88,16 @@ def test_a_frozen_one_stands_still_until_it_is_thawed(tmp_path):
     assert thawed in "RSD"
 
 
+def test_a_frozen_one_goes_on_by_itself_after_its_time(tmp_path):
+    async def scenario(upkeep, process):
+        await upkeep.order("kube-scheduler", "freeze", 0.2)
+        frozen = state(process.pid)
+        await until(lambda: state(process.pid) != "T")
+        return frozen
+
+    assert play(tmp_path, scenario) == "T"
+
+
 def test_a_frozen_one_can_be_killed(tmp_path):
     async def scenario(upkeep, process):
         await upkeep.order("kube-scheduler", "freeze")
