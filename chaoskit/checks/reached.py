@@ -66,7 +66,7 @@ class Reached(Check):
         strangers = sorted(set(answered) - ever)
         if strangers:
             reason = f"{_whence(sight)}: {', '.join(strangers)} answered, and was not among the ready endpoints"
-            return self._found(Verdict.FAILED, reason, sum(answered.values()), asked)
+            return self._found(Verdict.FAILED, reason, len(strangers), 0, "pods", "no other pod answers")
         always = frozenset[str].intersection(*(s.pods for s in around))
         missed = sorted(always - set(answered))
         chance = evidence_services.missed_by_chance(len(always), len(ever), asked)
@@ -76,21 +76,24 @@ class Reached(Check):
             )
         if missed:
             reason = f"{_whence(sight)}: {', '.join(missed)} never answered {asked} requests (by chance: {chance:.0e})"
-            return self._found(Verdict.FAILED, reason, sum(answered.values()), asked)
+            return self._found(
+                Verdict.FAILED, reason, len(always) - len(missed), len(always), "pods", f"all {len(always)} answer"
+            )
         return self._found(Verdict.PASSED, f"{_whence(sight)}: {_counted(sight)}", sum(answered.values()), asked)
 
-    def _found(self, verdict: Verdict, reason: str, answered: int, wanted: int) -> Finding:
-        limit = "no answer" if self.pods == "none" else f"all {wanted} requests answered"
+    def _found(
+        self, verdict: Verdict, reason: str, value: int, wanted: int, unit: str = "answers", limit: str = ""
+    ) -> Finding:
         return Finding(
             self.title(),
             self.kind,
             verdict,
             reason,
-            value=float(answered),
-            unit="answers",
+            value=float(value),
+            unit=unit,
             uncertainty=0.0,
-            limit=limit,
-            margin=float(wanted - answered if self.pods == "none" else answered - wanted),
+            limit=limit or (f"all {wanted} requests answered" if wanted else "no answer"),
+            margin=float(value - wanted if wanted else -value),
             step=self.of,
         )
 
