@@ -172,7 +172,7 @@ def up(
     """Start a cluster and wait until it is ready. A failed or interrupted start leaves nothing behind."""
     folder = Folder.of(name)
     patience.factor()  # A wrong one is told before anything is started.
-    system.ensure(say)
+    system.ensure(say, system.RUNS)
     preflight.check(folder.path, nodes, network.MOST_NODES)
     store = seed.ensure(toolset.ensure(say), profile, nodes, say)
     lock = claim(folder)

@@ -7,14 +7,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
-from chaoskit.cluster import system
 from chaoskit.errors import ClusterError, ToolError, UsageError
 
-# Of what `system.NEEDS` lists, the programs that a start uses; the others are for building.
-PROGRAMS = ("runc", "nft", "ip", "conntrack", "unshare", "nsenter")
 # One cluster with its app writes about this much: etcd's log, Prometheus' blocks, containers' writable layers.
 DISK_BYTES = 600_000_000
 
@@ -23,7 +19,6 @@ def check(state: Path, nodes: int, most_nodes: int) -> None:
     """Raise the first thing that stands in the way of a start with its files in `state`."""
     check_nodes(nodes, most_nodes)
     check_root()
-    check_programs(shutil.which)
     check_space(state)
 
 
@@ -38,15 +33,6 @@ def check_root() -> None:
             "only root can start or stop a cluster",
             why="it makes namespaces, mounts and control groups",
             fix="sudo -E chaoskit cluster up",
-        )
-
-
-def check_programs(which: Callable[[str], str | None]) -> None:
-    missing = [need for need in system.NEEDS if need.program in PROGRAMS and which(need.program) is None]
-    if missing:
-        raise ToolError(
-            f"programs are missing: {', '.join(f'{need.program} ({need.purpose})' for need in missing)}",
-            fix=system.advice(missing),
         )
 
 

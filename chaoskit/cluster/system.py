@@ -36,26 +36,31 @@ class Need:
     pacman: str
 
 
-NEEDS = (
+RUNS = (
     Need("runc", "starts containers", "runc", "runc", "runc"),
     Need("nft", "kube-proxy's Services", "nftables", "nftables", "nftables"),
     Need("ip", "the cluster's network", "iproute2", "iproute", "iproute2"),
     Need("conntrack", "kube-proxy forgets dead connections", "conntrack", "conntrack-tools", "conntrack-tools"),
     Need("unshare", "namespaces", "util-linux", "util-linux", "util-linux"),
     Need("nsenter", "namespaces", "util-linux", "util-linux", "util-linux"),
-    Need("setpriv", "nothing outlives a build", "util-linux", "util-linux", "util-linux"),
     Need("mount", "image stores and nodes", "mount", "util-linux", "util-linux"),
+)
+"""What a cluster uses."""
+BUILDS = (
+    Need("setpriv", "nothing outlives a build", "util-linux", "util-linux", "util-linux"),
     Need("buildah", "images", "buildah", "buildah", "buildah"),
     Need("mmdebstrap", "the Python base image", "mmdebstrap", "mmdebstrap debian-keyring", "mmdebstrap (AUR)"),
     Need("cc", "the pause container", "gcc", "gcc", "gcc"),
 )
+"""What is needed beside it as long as something is to be built."""
+NEEDS = RUNS + BUILDS
 # A compiler alone does not link statically: the C library must be there as an archive.
 STATIC_C = Need("libc.a", "the pause container is one static program", "libc6-dev", "glibc-static", "glibc")
 
 
-def ensure(say: Say) -> None:
+def ensure(say: Say, needs: Sequence[Need] = NEEDS) -> None:
     """Install what is missing, or raise ToolError with the command that does. Instant when nothing is."""
-    lacking = missing()
+    lacking = missing(needs)
     if not lacking:
         return
     names = ", ".join(f"{need.program} ({need.purpose})" for need in lacking)
@@ -63,15 +68,16 @@ def ensure(say: Say) -> None:
         raise ToolError(f"programs are missing: {names}", fix=advice(lacking))
     say(f"missing: {names}")
     _install(packages(lacking, "apt"), say)
-    if still := missing():
+    if still := missing(needs):
         raise ToolError(f"not there even after their packages were installed: {_programs(still)}", fix=advice(still))
 
 
-def missing(find: Callable[[str], str | None] | None = None) -> tuple[Need, ...]:
-    """Which needs this machine does not meet."""
+def missing(needs: Sequence[Need] = NEEDS, find: Callable[[str], str | None] | None = None) -> tuple[Need, ...]:
+    """Which of the needs this machine does not meet."""
     look = find or _which
-    lacking = tuple(need for need in NEEDS if look(need.program) is None)
-    return lacking if look("cc") is None or _has_static_c() else (*lacking, STATIC_C)
+    lacking = tuple(need for need in needs if look(need.program) is None)
+    compiles = any(need.program == "cc" for need in needs)
+    return lacking if not compiles or look("cc") is None or _has_static_c() else (*lacking, STATIC_C)
 
 
 def packages(needs: Sequence[Need], manager: str) -> list[str]:

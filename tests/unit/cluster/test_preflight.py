@@ -14,16 +14,6 @@ def test_an_impossible_number_of_nodes_is_refused(nodes: int) -> None:
         preflight.check_nodes(nodes, 99)
 
 
-def test_missing_programs_are_named_with_the_way_to_get_them() -> None:
-    with pytest.raises(ToolError, match="runc") as missing:
-        preflight.check_programs(lambda name: None if name == "runc" else f"/usr/bin/{name}")
-    assert "apt-get install" in missing.value.fix
-
-
-def test_nothing_is_said_when_all_is_there() -> None:
-    preflight.check_programs(lambda name: f"/usr/bin/{name}")
-
-
 def test_too_little_room_is_told_for_the_folder_that_exists(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match="MB are free") as full:
         preflight.check_space(tmp_path / "not" / "yet" / "there", needed=10**18)

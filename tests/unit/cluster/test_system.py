@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from chaoskit.cluster.system import NEEDS, advice, missing, packages
+from chaoskit.cluster.system import NEEDS, RUNS, advice, missing, packages
 
 
 def lacking(*programs: str) -> list[str]:
     there = {need.program for need in NEEDS} - set(programs)
-    return [need.program for need in missing(lambda name: f"/usr/bin/{name}" if name in there else None)]
+    return [need.program for need in missing(NEEDS, lambda name: f"/usr/bin/{name}" if name in there else None)]
 
 
 def test_only_what_is_missing_is_named() -> None:
@@ -16,6 +16,12 @@ def test_only_what_is_missing_is_named() -> None:
 
 def test_a_machine_with_everything_lacks_nothing_of_the_programs() -> None:
     assert set(lacking()) <= {"libc.a"}
+
+
+def test_a_start_asks_for_nothing_that_only_a_build_needs() -> None:
+    found = {need.program for need in missing(RUNS, lambda _: None)}
+    assert {"runc", "nft", "ip"} <= found
+    assert found.isdisjoint({"buildah", "mmdebstrap", "cc"})
 
 
 def test_each_family_of_distributions_gets_its_own_command() -> None:
