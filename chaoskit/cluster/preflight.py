@@ -9,6 +9,7 @@ import os
 import shutil
 from pathlib import Path
 
+from chaoskit.cluster import system
 from chaoskit.errors import ClusterError, ToolError, UsageError
 
 # One cluster with its app writes about this much: etcd's log, Prometheus' blocks, containers' writable layers.
