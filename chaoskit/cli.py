@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -13,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaoskit import experimentfiles
+from chaoskit.batch import STOPS, worst_code
 from chaoskit.errors import ChaoskitError, ExperimentError, UsageError
 
 if TYPE_CHECKING:
@@ -97,10 +102,21 @@ APP = click.option(
 @cli.command()
 @FILES
 @_cluster_options
-@click.option("--out", type=click.Path(path_type=Path), help="The run's folder; runs/TIME-NAME where not given.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="The folder of the run, or of all runs; where not given, one in runs/.",
+)
 @APP
 @click.option(
     "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only experiments that carry this label."
+)
+@click.option(
+    "--stop-at",
+    type=click.Choice(list(STOPS)),
+    default="unhealed",
+    show_default=True,
+    help="Of several experiments: after what the rest is left. “failed” means failed or worse.",
 )
 @click.option("--yes", is_flag=True, help="Do not ask before the first act on a cluster that chaoskit did not make.")
 def run(
@@ -108,33 +124,52 @@ def run(
     out: Path | None,
     app: Path | None,
     labels: tuple[str, ...],
+    stop_at: str,
     yes: bool,
     **given: Any,  # noqa: ANN401 - click's options
 ) -> None:
-    """Run experiments: deploy, load, break, watch, heal, judge, report."""
+    """Run experiments: deploy, load, break, watch, heal, judge, report.
+
+    Of several, or of a folder's, there is one summary, one junit.xml and one index.html, in the folder that holds the
+    runs' own.
+    """
+    from chaoskit import repetitions
     from chaoskit.session import Session
 
     experiments, problems = _load_all(files, app)
     if problems:
         raise ExperimentError(problems)
     experiments = _labelled(experiments, labels)
-    if out is not None and len(experiments) > 1:
-        raise UsageError("--out names the folder of one run", why=f"these are {len(experiments)}", fix="leave it out")
-    codes = []
+    ask = bool(given["context"]) and not yes
+    if len(experiments) > 1 or any(file.is_dir() for file in files):
+        sys.exit(_run_batch(experiments, _options(given), out, stop_at, ask=ask))
     with Session(_options(given, out), _say) as session:
-        for _, experiment in experiments:
-            _warn(experiment)
-            if given["context"] and not yes:
-                _confirm(session.preview(experiment))
-            done = _run_all(session, experiment)
-            codes += [each.result.exit_code for each in done]
-            if done[-1].interrupted:
-                codes.append(EXIT_INTERRUPTED)
-                break
-    sys.exit(worst_code(codes))
+        done = list(_shown(session, experiments[0][1], ask=ask))
+    _tell_github(done[0].folder / "summary.md" if len(done) == 1 else done[0].folder.parent / repetitions.PAGE)
+    interrupted = [EXIT_INTERRUPTED] if done[-1].interrupted else []
+    sys.exit(worst_code([*(each.result.exit_code for each in done), *interrupted]))
 
 
-def _run_all(session: Session, experiment: Experiment) -> list[Run]:
+def _run_batch(
+    experiments: list[tuple[Path, Experiment]], options: Options, out: Path | None, stop_at: str, *, ask: bool
+) -> int:
+    from chaoskit import batchrun
+    from chaoskit.report.terminal import print_batch
+    from chaoskit.session import Session, make_folder
+
+    if ask:
+        _somebody_is_there()
+    folder = out or options.runs / time.strftime(f"%Y%m%d-%H%M%S-batch-{secrets.token_hex(2)}")
+    with Session(replace(options, runs=folder), _say) as session:
+        make_folder(folder)
+        batch = batchrun.run_all(experiments, folder, lambda each: _shown(session, each, ask=ask), stop_at)
+    print_batch(batch)
+    _say(f"index: {folder / batchrun.INDEX}")
+    _tell_github(folder / batchrun.SUMMARY)
+    return batch.exit_code
+
+
+def _shown(session: Session, experiment: Experiment, *, ask: bool) -> Iterator[Run]:
     """Once, or as often as it says; each verdict is printed as it comes."""
     from chaoskit import repetitions
     from chaoskit.report.terminal import LiveView, print_verdict
@@ -142,6 +177,9 @@ def _run_all(session: Session, experiment: Experiment) -> list[Run]:
     def show(live: Live) -> None:
         view(live)
 
+    _warn(experiment)
+    if ask:
+        _confirm(session.preview(experiment))
     runs: list[Run] = []
     coming = session.runs(experiment, show)
     while True:
@@ -152,16 +190,22 @@ def _run_all(session: Session, experiment: Experiment) -> list[Run]:
         runs.append(done)
         print_verdict(done.result, done.record)
         _say(f"report: {done.report}")
+        yield done
     if experiment.repeat > 1:
         for line in repetitions.lines(repetitions.summarise([done.result for done in runs])):
             _say(line)
         _say(f"summary: {runs[0].folder.parent / repetitions.PAGE}")
-    return runs
 
 
-def worst_code(codes: Sequence[int]) -> int:
-    """Of several runs: unhealed over interrupted over a safety stop over failed over inconclusive over passed."""
-    return max(codes, key=(0, 3, 1, 2, 4, 130, 5).index, default=0)
+def _tell_github(summary: Path) -> None:
+    """Where GitHub Actions names a file for a job's summary, ours is added to it."""
+    if not (page := os.environ.get("GITHUB_STEP_SUMMARY")):
+        return
+    try:
+        with Path(page).open("a", encoding="utf-8") as file:
+            file.write(summary.read_text(encoding="utf-8") + "\n")
+    except OSError as error:
+        click.echo(f"warning: the job's summary cannot be written: {error}", err=True)
 
 
 def _warn(experiment: Experiment) -> None:
@@ -226,9 +270,13 @@ def _confirm(preview: Preview) -> None:
     from chaoskit.report.terminal import print_preview
 
     print_preview(preview)
+    _somebody_is_there()
+    click.confirm("Break these?", abort=True)
+
+
+def _somebody_is_there() -> None:
     if not sys.stdin.isatty():
         raise ChaoskitError("this cluster was not made by chaoskit, and nobody is there to confirm", fix="give --yes")
-    click.confirm("Break these?", abort=True)
 
 
 @cli.command()

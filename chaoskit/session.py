@@ -182,7 +182,7 @@ class Session:
             yield self.run(experiment, show)
             return
         first = self.plan(experiment)
-        folder = _make_folder(self.options.out or self.options.runs / f"{first.run}-x{experiment.repeat}")
+        folder = make_folder(self.options.out or self.options.runs / f"{first.run}-x{experiment.repeat}")
         results = list[Result]()
         for number in range(experiment.repeat):
             plan = replace(self.plan(replace(experiment, repeat=1)), seed=first.seed + number)
@@ -202,7 +202,7 @@ class Session:
             check_opt_in(cluster, plan, own=self._embedded is not None)
             ports = Ports(cluster, self.load(), self.metrics(), clock)
             check_usable(cluster, ports.metrics, plan)
-            _make_folder(folder)
+            make_folder(folder)
             with listening(clock) as heard, underway.held(plan.run):
                 if not Engine(ports, plan, folder, show).run().unhealed:
                     underway.forget(plan.run)
@@ -312,7 +312,7 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"
 
 
-def _make_folder(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
     try:
         path.mkdir(parents=True)
     except FileExistsError as error:

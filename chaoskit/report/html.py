@@ -37,8 +37,8 @@ MESSAGE_CHARACTERS = 240
 
 def render(result: Result, record: Record, experiment: Experiment, logs: Mapping[str, str]) -> str:
     """The text of report.html."""
-    page = _environment()
-    script = _asset(page, "report.js")
+    page = environment()
+    script = asset(page, "report.js")
     run, events = timeline.chart(record, experiment), states.reported(record)
     return page.get_template(
         "report.html.j2"
@@ -64,13 +64,13 @@ def render(result: Result, record: Record, experiment: Experiment, logs: Mapping
         commands=wording.reproduce(result),
         most_evidence=MOST_EVIDENCE,
         most_rows=MOST_ROWS,
-        css=_asset(page, "report.css"),
+        css=asset(page, "report.css"),
         js=script,
         policy=policy(script),
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     page = Environment(
         loader=PackageLoader("chaoskit.report"),
         autoescape=True,
@@ -91,7 +91,7 @@ def _environment() -> Environment:
     return page
 
 
-def _asset(page: Environment, name: str) -> Markup:
+def asset(page: Environment, name: str) -> Markup:
     """A file of ours, which needs no escaping."""
     assert page.loader is not None  # noqa: S101 - it was given above
     return Markup(page.loader.get_source(page, name)[0])  # noqa: S704

@@ -9,6 +9,7 @@ from __future__ import annotations
 # Only written here, never parsed.
 from xml.etree import ElementTree
 
+from chaoskit.batch import Batch, Part
 from chaoskit.model import Evidence, Finding, Verdict
 from chaoskit.report import evidencetext, wording
 from chaoskit.result import Result
@@ -19,16 +20,69 @@ LONGEST = 16_000
 
 def render(result: Result) -> str:
     """The text of junit.xml."""
+    return _text([_suite(result)])
+
+
+def render_all(batch: Batch) -> str:
+    """One file for all runs of a batch. What could not be run is an error; what had no turn is skipped."""
+    suites: list[ElementTree.Element] = []
+    for part in batch.parts:
+        suites += [_suite(done.result) for done in part.runs]
+        if part.error:
+            suites.append(
+                _not_run(part, ElementTree.Element("error", type="not run", message=wording.one_line(part.error)))
+            )
+        elif not part.runs:
+            why = batch.cut or ("" if batch.over else "its turn has not come yet")
+            suites.append(_not_run(part, ElementTree.Element("skipped", message=wording.one_line(why or "not run"))))
+    _tell_apart(suites)
+    return _text(suites)
+
+
+def _text(suites: list[ElementTree.Element]) -> str:
+    root = ElementTree.Element("testsuites")
+    root.extend(suites)
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+
+
+def _suite(result: Result) -> ElementTree.Element:
     suite = ElementTree.Element("testsuite", name=wording.one_line(result.experiment))
     _properties(suite, result)
     for name, finding in _named([*result.asked, *wording.doubts(result)]):
-        _testcase(suite, result, name, finding)
+        _testcase(suite, name, finding)
     _unhealed(suite, result)
-    _count(suite, result)
-    root = ElementTree.Element("testsuites")
-    root.append(suite)
-    ElementTree.indent(root)
-    return '<?xml version="1.0" encoding="utf-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
+    if suite.find("testcase") is None:
+        case = _case(suite, "the run")
+        ElementTree.SubElement(case, "error", type=wording.one_line(result.how), message=wording.one_line(result.error))
+    _count(suite)
+    suite.set("time", f"{result.seconds:.3f}")
+    suite.set("timestamp", wording.stamp(result.started_unix))
+    return suite
+
+
+def _not_run(part: Part, why: ElementTree.Element) -> ElementTree.Element:
+    suite = ElementTree.Element("testsuite", name=wording.one_line(part.name))
+    _case(suite, "the run").append(why)
+    _count(suite)
+    suite.set("time", "0")
+    return suite
+
+
+def _tell_apart(suites: list[ElementTree.Element]) -> None:
+    """Numbers what has the name of an earlier one, as repetitions do: servers take two of one name for one."""
+    seen: dict[str, int] = {}
+    for suite in suites:
+        name = suite.attrib["name"]
+        seen[name] = seen.get(name, 0) + 1
+        if seen[name] > 1:
+            suite.set("name", f"{name} ({seen[name]})")
+            for case in suite.findall("testcase"):
+                case.set("classname", suite.attrib["name"])
+
+
+def _case(suite: ElementTree.Element, name: str) -> ElementTree.Element:
+    return ElementTree.SubElement(suite, "testcase", classname=suite.attrib["name"], name=name, time="0")
 
 
 def _properties(suite: ElementTree.Element, result: Result) -> None:
@@ -58,8 +112,8 @@ def _named(findings: list[Finding]) -> list[tuple[str, Finding]]:
     return named
 
 
-def _testcase(suite: ElementTree.Element, result: Result, name: str, finding: Finding) -> None:
-    case = ElementTree.SubElement(suite, "testcase", classname=wording.one_line(result.experiment), name=name, time="0")
+def _testcase(suite: ElementTree.Element, name: str, finding: Finding) -> None:
+    case = _case(suite, name)
     if finding.verdict is not Verdict.PASSED:
         tag = "failure" if finding.verdict is Verdict.FAILED else "error"
         problem = ElementTree.SubElement(
@@ -97,23 +151,13 @@ def _evidence(found: tuple[Evidence, ...]) -> str:
 def _unhealed(suite: ElementTree.Element, result: Result) -> None:
     if not result.unhealed:
         return
-    case = ElementTree.SubElement(
-        suite, "testcase", classname=wording.one_line(result.experiment), name="everything is put back", time="0"
-    )
+    case = _case(suite, "everything is put back")
     what = "; ".join(f"{left}; type: {fix}" for left, fix in result.unhealed)
     ElementTree.SubElement(case, "error", type="unhealed", message=wording.one_line(what))
 
 
-def _count(suite: ElementTree.Element, result: Result) -> None:
-    if suite.find("testcase") is None:
-        case = ElementTree.SubElement(
-            suite, "testcase", classname=wording.one_line(result.experiment), name="the run", time="0"
-        )
-        ElementTree.SubElement(case, "error", type=wording.one_line(result.how), message=wording.one_line(result.error))
+def _count(suite: ElementTree.Element) -> None:
     cases = suite.findall("testcase")
     suite.set("tests", str(len(cases)))
-    suite.set("failures", str(sum(c.find("failure") is not None for c in cases)))
-    suite.set("errors", str(sum(c.find("error") is not None for c in cases)))
-    suite.set("skipped", "0")
-    suite.set("time", f"{result.seconds:.3f}")
-    suite.set("timestamp", wording.stamp(result.started_unix))
+    for attribute, tag in (("failures", "failure"), ("errors", "error"), ("skipped", "skipped")):
+        suite.set(attribute, str(sum(case.find(tag) is not None for case in cases)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from chaoskit.model import Evidence, Finding
+from chaoskit.batch import Batch, Part, ranked
+from chaoskit.model import Evidence, Finding, Verdict
 from chaoskit.report import evidencetext, wording
 from chaoskit.result import Result
 
@@ -25,6 +26,30 @@ def render(result: Result) -> str:
         _reproduce(result),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def render_all(batch: Batch) -> str:
+    """One page for a batch: each experiment in a line, and the expectations of those that did not hold."""
+    parts = [
+        f"# {batch.verdict.mark} {_escaped(batch.sentence)}",
+        *(_unhealed(result) for result in batch.results),
+        "\n".join(["| | experiment | what decided | lasted |", "|---|---|---|--:|", *map(_row, ranked(batch.parts))]),
+        *(_beneath(part) for part in ranked(batch.parts) if part.runs and part.verdict is not Verdict.PASSED),
+        f"- began {wording.moment(batch.began_unix)}, exit code {batch.exit_code}",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _row(part: Part) -> str:
+    verdict = f"{part.verdict.mark} {part.verdict.value}" if part.verdict else "– not run"
+    lasted = wording.lasting(part.seconds) if part.runs else "–"
+    return f"| {verdict} | {_escaped(part.name)} | {_escaped(part.decided)} | {lasted} |"
+
+
+def _beneath(part: Part) -> str:
+    bad = [done for done in part.runs if done.result.verdict is not Verdict.PASSED]
+    tables = [f"{_code(done.folder)}\n\n{_doubts(done.result)}\n\n{_expectations(done.result)}" for done in bad]
+    return "\n\n".join([f"## {_escaped(part.name)}", *tables])
 
 
 def _escaped(text: str) -> str:

@@ -14,13 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from chaoskit import evidence
+from chaoskit.batch import Batch
 from chaoskit.contracts import Record
 from chaoskit.model import Answer, Finding, Right, Target, Verdict
 from chaoskit.report import wording
 from chaoskit.report.live import LiveView
 from chaoskit.result import Result
 
-__all__ = ["LiveView", "print_preview", "print_verdict", "verdict_lines"]
+__all__ = ["LiveView", "print_batch", "print_preview", "print_verdict", "verdict_lines"]
 
 STYLES = {Verdict.PASSED: "green", Verdict.INCONCLUSIVE: "yellow", Verdict.FAILED: "bold red"}
 NARROW = 80
@@ -33,6 +34,24 @@ def print_verdict(
 ) -> None:
     console = console or Console()
     console.print(verdict_lines(result, record, width=console.width, verbose=verbose))
+
+
+def print_batch(batch: Batch, console: Console | None = None) -> None:
+    """A line for each experiment, the sentence about all, and what is left broken."""
+    console = console or Console()
+    table = Table.grid(padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for part in batch.parts:
+        mark, style = (part.verdict.mark, STYLES[part.verdict]) if part.verdict else ("–", "dim")
+        table.add_row(Text(mark, style=style), Text(wording.one_line(part.name)))
+        if part.verdict is not Verdict.PASSED:
+            table.add_row(Text(), Text(wording.one_line(part.decided), style=style))
+    sentence = Text(f"{batch.verdict.mark} {wording.one_line(batch.sentence)}", style=STYLES[batch.verdict])
+    left = [left for result in batch.results for left in result.unhealed]
+    console.print(Group(Text(), table, Text(), sentence.append(f" (exit code {batch.exit_code})", style="dim")))
+    if left:
+        console.print(_unhealed(left))
 
 
 def verdict_lines(

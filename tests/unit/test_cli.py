@@ -65,6 +65,7 @@ def test_a_locustfile_that_does_not_import_is_told_with_its_line_before_anything
         ("heal", "no/such/folder"),
         ("run", "missing.yaml", "--nodes", "0"),
         ("heal", "--prometheus", "http://127.0.0.1:9"),
+        ("run", "missing.yaml", "--stop-at", "never-ever"),
         ("no-such-command",),
     ],
 )
@@ -95,6 +96,16 @@ def test_a_label_that_no_experiment_carries_is_a_mistake_and_not_a_pass(tmp_path
     done = chaoskit(tmp_path, "run", "my.yaml", "-l", "tier=weekly")
     assert done.returncode == 2
     assert "no experiment carries tier=weekly" in done.stderr
+
+
+def test_the_summary_goes_to_the_page_that_github_names(tmp_path, monkeypatch, capsys):
+    (tmp_path / "summary.md").write_text("# ✓ all held\n")
+    (tmp_path / "page.md").write_text("an earlier step's\n")
+    for page in ("page.md", "no/such/folder/page.md"):
+        monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / page))
+        cli._tell_github(tmp_path / "summary.md")
+    assert (tmp_path / "page.md").read_text() == "an earlier step's\n# ✓ all held\n\n"
+    assert "the job's summary cannot be written" in capsys.readouterr().err
 
 
 def test_another_app_is_named_by_its_manifests(tmp_path):
