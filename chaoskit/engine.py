@@ -34,7 +34,7 @@ from chaoskit.journal import Journal
 from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
 from chaoskit.objects import LOAD, SERVER, WATCHED, Objects, labels, name, namespace, ready, restarts
 from chaoskit.plan import Plan
-from chaoskit.ports import Clock, Cluster, Load, LoadPlan, Metrics, Signalled, Watching
+from chaoskit.ports import Clock, Cluster, Happening, LeaseLost, Load, LoadPlan, Metrics, Signalled, Watching
 from chaoskit.readiness import address_of, unready
 from chaoskit.samples import Sample
 from chaoskit.spec import Experiment, Step
@@ -212,7 +212,7 @@ class Engine:
             happening = self._clock.wait(0.0)
         self._tick()
 
-    def _take(self, happening: WatchEvent | LoadStatus | Signalled) -> None:
+    def _take(self, happening: Happening) -> None:
         if isinstance(happening, WatchEvent):
             with self._healing_first():
                 self._events.write(happening)
@@ -221,7 +221,7 @@ class Engine:
             self._statuses[happening.who] = happening
             self._objects.put(LOAD, map(_as_object, self._statuses.values()))
         elif not self._healing:
-            raise Interrupted(f"stopped by {happening.name}")
+            raise _end_by(happening)
 
     def _tick(self) -> None:
         now = self._clock.now()
@@ -715,6 +715,17 @@ class _Scene:
                 self._engine._write("landed", n=intent.n, step=intent.step, how=how)
                 self._pending.remove((intent, target))
         return not self._pending
+
+
+def _end_by(happening: Signalled | LeaseLost) -> Exception:
+    """What ends a run from outside."""
+    if isinstance(happening, Signalled):
+        return Interrupted(f"stopped by {happening.name}")
+    return ClusterError(
+        "the run lost its Lease, and ends",
+        why=happening.why,
+        fix="see whether it was healed by hand, or could not reach the API for 15 s; then run it again",
+    )
 
 
 def _as_object(status: LoadStatus) -> Raw:

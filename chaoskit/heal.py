@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from chaoskit import marks, plan
+from chaoskit import lease, marks, plan
 from chaoskit.actions import ACTIONS
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError, UsageError
@@ -38,7 +38,7 @@ def rights(planned: Plan) -> tuple[Right, ...]:
     own = _namespace_rights(planned.namespace) if planned.fresh else ()
     kinds = annotated_kinds(step.action for step in planned.experiment.steps)
     looks = (_look_right(kind, planned.namespace) for kind in kinds)
-    return tuple(dict.fromkeys((*plan.rights(planned), *own, *looks)))
+    return tuple(dict.fromkeys((*plan.rights(planned), *lease.rights(planned), *own, *looks)))
 
 
 def annotated_kinds(actions: Iterable[Action | type[Action]]) -> tuple[str, ...]:
@@ -107,17 +107,25 @@ def open_intents(entries: Iterable[Entry]) -> list[Intent]:
 
 def found_in(cluster: Cluster, run: str = "", within: str = "") -> list[Intent]:
     """What runs left on the cluster itself: annotated objects, in the order in which they were changed, and namespaces
-    made for them. `run` narrows it to one; `within`, a namespace, asks for less rights than looking into all."""
+    made for them. `run` narrows it to one, and what its user may not even list it cannot have changed; `within`, a
+    namespace, asks for less rights than looking into all."""
     found: list[Intent] = []
+    forgiven = (ForbiddenError,) if run else ()
     for kind in annotated_kinds(ACTIONS.values()):
-        for o in cluster.list(kind, _place(kind, within)):
-            found += _annotated(kind, o, run)
+        with suppress(*forgiven):
+            for o in cluster.list(kind, _place(kind, within)):
+                found += _annotated(kind, o, run)
     found.sort(key=lambda intent: intent.n)
+    with suppress(*forgiven):
+        found += _spaces(cluster, run)
+    return found
+
+
+def _spaces(cluster: Cluster, run: str) -> Iterator[Intent]:
     for space in cluster.list("namespace"):
         owner = labels(space).get(RUN_LABEL, "")
         if owner and (not run or owner == run):
-            found.append(namespace_intent(owner, space))
-    return found
+            yield namespace_intent(owner, space)
 
 
 def _annotated(kind: str, o: Raw, run: str) -> list[Intent]:

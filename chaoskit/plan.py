@@ -59,6 +59,8 @@ class Plan:
     """What to deploy into a fresh namespace; empty: the namespace is there already."""
     metrics_address: str = ""
     """Where the load serves chaoskit's own metrics."""
+    who: str = ""
+    """USER@HOST: whom others find named on what the run makes and hits."""
     queries: Mapping[str, str] = field(default_factory=dict)
     """Named queries, filled in."""
 
@@ -195,6 +197,12 @@ def rights(plan: Plan) -> tuple[Right, ...]:
 def places(experiment: Experiment) -> tuple[str, ...]:
     """The namespaces beside its own in which an experiment acts."""
     return tuple(sorted({step.action.elsewhere() for step in experiment.steps} - {""}))
+
+
+def touches_cluster(experiment: Experiment) -> bool:
+    """Whether it acts on what belongs to everybody: nodes, servers and pods of the platform."""
+    actions = [step.action for step in experiment.steps]
+    return any("node" in a.annotates or a.own_cluster or a.elsewhere() for a in actions)
 
 
 def plural(kind: str) -> str:

@@ -23,7 +23,14 @@ class Signalled:
     name: str
 
 
-Happening: TypeAlias = WatchEvent | LoadStatus | Signalled
+@dataclass(frozen=True, slots=True)
+class LeaseLost:
+    """The run's Lease is not its own any more: whoever took it away took the run for ended, and may have healed it."""
+
+    why: str
+
+
+Happening: TypeAlias = WatchEvent | LoadStatus | Signalled | LeaseLost
 Post: TypeAlias = Callable[[Happening], None]
 
 

@@ -134,6 +134,14 @@ def read(folder: Path) -> tuple[Experiment, Record, int]:
         ) from error
 
 
+def run_of(folder: Path) -> str:
+    """The run whose folder it is, also where its journal says nothing of it. UsageError if it is none."""
+    try:
+        return str(json.loads((folder / RUN).read_text(encoding="utf-8"))["run"])
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UsageError("this is no run's folder", where=str(folder), fix="chaoskit heal RUN") from error
+
+
 def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
     about = json.loads((folder / RUN).read_text(encoding="utf-8"))
     entries = journal.read(folder / journal.FILE)

@@ -6,10 +6,13 @@ The command line and the pytest plugin both use it; nothing else does.
 from __future__ import annotations
 
 import contextlib
+import getpass
+import os
 import random
 import re
 import secrets
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +21,13 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from chaoskit import heal as healing
-from chaoskit import journal, record, repetitions, result, underway
+from chaoskit import janitor, journal, lease, record, repetitions, result
 from chaoskit import judge as judging
 from chaoskit import plan as planning
 from chaoskit.adapters import manifests
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.locust import LocustLoad
+from chaoskit.adapters.renewal import renewing
 from chaoskit.contracts import Healed, Intent, Record
 from chaoskit.engine import Engine, Live, Ports, check_metrics, namespace_taken
 from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError, UsageError
@@ -40,6 +44,7 @@ if TYPE_CHECKING:
     from chaoskit.cluster.embedded import EmbeddedCluster
 
 METRICS_PORT = 9464
+TIME = lease.Time(time.monotonic, time.sleep, time.time)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 Say = Callable[[str], None]
 Show = Callable[[Live], None]
@@ -59,6 +64,8 @@ class Options:
     out: Path | None = None
     """The run's folder; where not given, one in `runs` named by time and experiment."""
     runs: Path = Path("runs")
+    inside: bool = False
+    """Whether this is within the embedded cluster's network, where its API has another address than outside."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,8 @@ class Session:
         info = ClusterInfo(
             "embedded", own.name, "", "", profile=own.profile, nodes=tuple(own.nodes), timings=dict(own.timings)
         )
-        return KubeCluster.connect(own.kubeconfig, None, provider=_Machines(own), info=info, now=now)
+        kubeconfig = own.kubeconfig_inside if self.options.inside else own.kubeconfig
+        return KubeCluster.connect(kubeconfig, None, provider=_Machines(own), info=info, now=now)
 
     def metrics(self) -> Metrics:
         from chaoskit.adapters.prometheus import PrometheusMetrics
@@ -155,6 +163,7 @@ class Session:
             seed=seed,
             manifests=fresh,
             metrics_address=f"{self._embedded.gateway}:{METRICS_PORT}" if self._embedded else "",
+            who=_who(),
         )
 
     def _manifests(self, experiment: Experiment) -> Path:
@@ -202,10 +211,10 @@ class Session:
             check_opt_in(cluster, plan, own=self._embedded is not None)
             ports = Ports(cluster, self.load(), self.metrics(), clock)
             check_usable(cluster, ports.metrics, plan)
-            make_folder(folder)
-            with listening(clock) as heard, underway.held(plan.run):
+            held = take_leases(cluster, plan, folder)
+            with renewing(cluster, held, clock) as renewal, listening(clock) as heard:
                 if not Engine(ports, plan, folder, show).run().unhealed:
-                    underway.forget(plan.run)
+                    renewal.let_go()
                 done = judge(folder)
         finally:
             cluster.close()
@@ -221,40 +230,28 @@ class Session:
             cluster.close()
 
     def heal(self, run: str, folder: Path | None) -> list[tuple[Intent, Healed]]:
-        """Finishes what a run left: from its journal where there is one, and from the cluster in any case."""
+        """Finishes what a run left: from its journal where there is one, and from the cluster in any case; with neither
+        named, what all runs left that have ended."""
+        known = healing.open_intents(journal.read(folder / journal.FILE)) if folder else []
+        run = run or (known[0].run if known else record.run_of(folder) if folder else "")
+        within = self.options.namespace or next((i.target.namespace for i in known if i.target.namespace), "")
         cluster = self.connect()
         try:
-            intents = healing.open_intents(journal.read(folder / journal.FILE)) if folder else []
-            run = run or (intents[0].run if intents else "")
-            seen = {(i.run, i.n, i.target.uid) for i in intents}
-            within = self.options.namespace or next((i.target.namespace for i in intents if i.target.namespace), "")
-            found = healing.found_in(cluster, run, within)
-            intents += [i for i in found if (i.run, i.n, i.target.uid) not in seen]
-            named = bool(run or folder)
-            left = [] if named else self._left_alone(intents)
-            healable = intents if named else underway.by_life(intents)[underway.Life.ENDED]
-            done = [*healing.heal(cluster, healable, time.sleep), *left]
+            if not run:
+                return janitor.finish_ended(cluster, TIME, self.say, within)
+            done = janitor.finish(cluster, run, known, TIME, within)
         finally:
             cluster.close()
         _journal_healed(folder, done)
-        _forget_healed(done)
         return done
 
-    def _left_alone(self, intents: Sequence[Intent]) -> list[tuple[Intent, Healed]]:
-        """Tells of the runs that are under way; what is left of runs that this machine does not know stays as well."""
-        lives = underway.by_life(intents)
-        for run in dict.fromkeys(i.run for i in lives[underway.Life.UNDER_WAY]):
-            self.say(f"· {run} is under way and left alone; chaoskit heal {run} would undo what it does")
-        why = "not by a run of this machine and user: it may be under way elsewhere, and is left alone"
-        return [(i, Healed(False, why, f"chaoskit heal {i.run}")) for i in lives[underway.Life.UNKNOWN]]
-
-
-def _forget_healed(done: Sequence[tuple[Intent, Healed]]) -> None:
-    """Of a run of which nothing is left nothing need be known. One that is under way holds its file, and goes on."""
-    left = {intent.run for intent, healed in done if not healed.done}
-    for run in {intent.run for intent, _ in done} - left:
-        if underway.life(run) is underway.Life.ENDED:
-            underway.forget(run)
+    def watch(self) -> None:
+        """A janitor, until it is ended."""
+        cluster = self.connect()
+        try:
+            janitor.Janitor(cluster, TIME, self.say).watch()
+        finally:
+            cluster.close()
 
 
 def _journal_healed(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) -> None:
@@ -308,6 +305,15 @@ class _Machines:
         return f"the embedded cluster {name!r} has ended, and all that was on it", f"chaoskit cluster up --name {name}"
 
 
+def _who() -> str:
+    """The user and the machine, for whoever finds them named on the cluster."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A user without a name, as in a container.
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
 def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "run"
 
@@ -322,6 +328,17 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise UsageError("the run's folder cannot be made", where=str(path), why=str(error.strerror)) from error
     return path
+
+
+def take_leases(cluster: Cluster, plan: Plan, folder: Path) -> Sequence[lease.Held]:
+    """Takes the run's Leases, and makes its folder: both, or neither."""
+    held = lease.take(cluster, plan, TIME, lambda run: bool(healing.found_in(cluster, run)))
+    try:
+        make_folder(folder)
+    except BaseException:
+        lease.release(cluster, held)
+        raise
+    return held
 
 
 def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:

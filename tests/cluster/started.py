@@ -117,12 +117,12 @@ def processes_of(folder: Path) -> list[str]:
 
 
 def residue(cluster: KubeCluster) -> list[str]:
-    """What runs may have left: cordoned or annotated nodes, and namespaces of chaoskit's."""
+    """What runs may have left: cordoned or annotated nodes, and namespaces and Leases of chaoskit's."""
     nodes = [
         str(node["metadata"]["name"])
         for node in cluster.list("node")
         if node["spec"].get("unschedulable")
         or any(key.startswith(UNDO_ANNOTATION) for key in node["metadata"].get("annotations") or {})
     ]
-    spaces = [str(s["metadata"]["name"]) for s in cluster.list("namespace", selector=f"{MANAGED_BY}=chaoskit")]
-    return nodes + spaces
+    ours = [o for kind in ("namespace", "lease") for o in cluster.list(kind, selector=f"{MANAGED_BY}=chaoskit")]
+    return nodes + [str(o["metadata"]["name"]) for o in ours]

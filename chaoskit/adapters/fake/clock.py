@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from chaoskit.model import LoadStatus, WatchEvent
-from chaoskit.ports import Happening, Signalled
+from chaoskit.ports import Happening, LeaseLost, Signalled
 
 ORIGIN_UNIX = 1_800_000_000.0
 ORIGIN_NS = 1_000_000_000_000
@@ -93,7 +93,7 @@ class FakeClock:
         return unix - self._offsets[0][1]
 
     def _as_call(self, what: Callable[[], None] | Happening) -> Callable[[], None]:
-        if isinstance(what, WatchEvent | LoadStatus | Signalled):
+        if isinstance(what, WatchEvent | LoadStatus | Signalled | LeaseLost):
             happening = what
             return lambda: self.post(happening)
         return what
