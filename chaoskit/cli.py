@@ -84,6 +84,7 @@ def _options(given: dict[str, Any], out: Path | None = None) -> Options:
         kubeconfig=given["kubeconfig"],
         prometheus=given["prometheus"],
         cluster=given["cluster_name"],
+        inside=given.get("inside", False),
         nodes=given["nodes"],
         namespace=given["namespace"],
         seed=given["seed"],
@@ -351,9 +352,11 @@ def judge(folder: Path) -> None:
 
 @cli.command()
 @click.argument("run_or_folder", default="")
+@click.option("--inside", is_flag=True, hidden=True, help="Within the embedded cluster's network, as its janitor is.")
 @_cluster_options
 def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's options
     """Finish what a run left broken: from its folder or its id; or, of all ended runs, what the cluster shows."""
+    from chaoskit.janitor import lines
     from chaoskit.session import Session
 
     folder = Path(run_or_folder) if run_or_folder and Path(run_or_folder).is_dir() else None
@@ -361,13 +364,21 @@ def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's op
         raise UsageError("there is no such folder", where=run_or_folder, fix="chaoskit heal, to look on the cluster")
     with Session(_options(given), _say, start=False) as session:
         done = session.heal("" if folder else run_or_folder, folder)
-    for intent, healed in done:
-        _say(f"{'✓' if healed.done else '✗'} {intent.run}: {intent.verb} {intent.target}: {healed.how}")
-        if healed.fix and not healed.done:
-            _say(f"  next: {healed.fix}")
+    for line in lines(done):
+        _say(line)
     if not done:
         _say("nothing to heal")
     sys.exit(0 if all(healed.done for _, healed in done) else 5)
+
+
+@cli.command()
+@_cluster_options
+def janitor(**given: Any) -> None:  # noqa: ANN401 - click's options
+    """Heal each run that has been silent for 15 s, until it is ended. An embedded cluster does so by itself."""
+    from chaoskit.session import Session
+
+    with Session(_options(given), _say, start=False) as session:
+        session.watch()
 
 
 @cli.command()

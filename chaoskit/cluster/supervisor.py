@@ -24,6 +24,7 @@ from chaoskit.cluster import addons, control_plane, images, monitoring, network,
 from chaoskit.cluster.api import patiently
 from chaoskit.cluster.cgroups import Cgroups
 from chaoskit.cluster.control import Control
+from chaoskit.cluster.janitor import Janitor
 from chaoskit.cluster.keeper import Orders, clean
 from chaoskit.cluster.load_balancer import COLLECTIONS, LoadBalancer, is_ready, ready_endpoints
 from chaoskit.cluster.nodes import Node, Site
@@ -105,6 +106,7 @@ class Supervisor:
             async with asyncio.TaskGroup() as self._group:
                 await self._start_in_time()
                 self._record(pid).write(self._folder.record)
+                self._spawn(Janitor(self._api, self._processes, self._folder.name).run())
                 self._reports.ready()
         except BaseExceptionGroup as group:
             raise _first(group) from group
