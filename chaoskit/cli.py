@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from chaoskit import experimentfiles
+from chaoskit import experimentfiles, units
 from chaoskit.batch import STOPS, worst_code
 from chaoskit.errors import ChaoskitError, ExperimentError, UsageError
 
@@ -379,6 +379,62 @@ def janitor(**given: Any) -> None:  # noqa: ANN401 - click's options
 
     with Session(_options(given), _say, start=False) as session:
         session.watch()
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path), default="runs")
+@click.option("--experiment", "-e", default="", metavar="TEXT", help="Only experiments with this in their names.")
+@click.option("--last", type=click.IntRange(1), metavar="N", help="Only so many, the newest.")
+@click.option("--trend", is_flag=True, help="How each expectation went over time, instead of the table.")
+@click.option("--max-age", default="", metavar="AGE", help="Remove what is older, as in 30d, and is healed.")
+def runs(folder: Path, experiment: str, last: int | None, trend: bool, max_age: str) -> None:
+    """Show past runs, the oldest first, and how their numbers move; remove old ones."""
+    from chaoskit import differences, expiry, history
+    from chaoskit.report import historytext
+
+    if max_age:
+        for line in expiry.told(expiry.remove(folder, _age(max_age), time.time())):
+            _say(line)
+        return
+    found = history.indexed(folder)
+    kept = [run for run in found.runs if experiment.casefold() in run.experiment.casefold()]
+    kept = kept[-last:] if last else kept
+    if trend:
+        historytext.print_trends(differences.trends(kept))
+    else:
+        historytext.print_runs(kept)
+        for name in () if experiment or last else found.unjudged:
+            under_way = history.may_be_under_way(folder / name, time.time())
+            _say(f"· {name}: {'may be under way' if under_way else f'no result; chaoskit judge {folder / name}'}")
+
+
+def _age(text: str) -> float:
+    try:
+        age, unit = units.quantity(text)
+    except ValueError as error:
+        raise UsageError(f"--max-age: {error}") from error
+    if unit != "s" or age <= 0:
+        raise UsageError(f"--max-age takes a duration, not {text!r}", fix="write it as in 30d or 12h")
+    return age
+
+
+@cli.command()
+@click.argument("before", type=click.Path(path_type=Path))
+@click.argument("after", type=click.Path(path_type=Path))
+def compare(before: Path, after: Path) -> None:
+    """Tell what changed between two runs, or two folders of runs, and whether by more than the noise."""
+    from chaoskit import differences, history
+    from chaoskit.report import historytext
+
+    sides = []
+    for folder in (before, after):
+        sides.append(history.read(folder).runs)
+        if not sides[-1]:
+            raise UsageError("no run with a result is in it", where=str(folder), fix=f"chaoskit judge {folder}")
+    found = differences.compare(*sides)
+    if not found.differences:
+        raise UsageError("they have no expectation in common", fix="name runs of the same experiments")
+    historytext.print_comparison(found)
 
 
 @cli.command()

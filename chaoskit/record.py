@@ -118,6 +118,15 @@ def write_answers(folder: Path, answers: Mapping[str, Answer]) -> None:
 # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def about(folder: Path) -> Mapping[str, Any]:
+    """What run.json says; empty where it cannot be read, as of a run that was killed early."""
+    try:
+        found = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read(folder: Path) -> tuple[Experiment, Record, int]:
     """(experiment, record, seed) of a run's folder. UsageError if it is none."""
     if not (folder / RUN).exists() or not (folder / journal.FILE).exists():

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from test_history import run
 
 from chaoskit import cli
 from chaoskit.cli import worst_code
@@ -66,6 +67,10 @@ def test_a_locustfile_that_does_not_import_is_told_with_its_line_before_anything
         ("run", "missing.yaml", "--nodes", "0"),
         ("heal", "--prometheus", "http://127.0.0.1:9"),
         ("run", "missing.yaml", "--stop-at", "never-ever"),
+        ("runs", "nowhere"),
+        ("runs", ".", "--max-age", "30"),
+        ("runs", ".", "--max-age", "soon"),
+        ("compare", ".", "."),
         ("no-such-command",),
     ],
 )
@@ -77,7 +82,9 @@ def test_wrong_usage_is_two_and_leaves_nothing(tmp_path, arguments):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("command", ["run", "validate", "plan", "judge", "heal", "schema", "cluster"])
+@pytest.mark.parametrize(
+    "command", ["run", "validate", "plan", "judge", "heal", "runs", "compare", "schema", "cluster"]
+)
 def test_every_command_tells_what_it_does(tmp_path, command):
     done = chaoskit(tmp_path, command, "--help")
     assert done.returncode == 0
@@ -96,6 +103,21 @@ def test_a_label_that_no_experiment_carries_is_a_mistake_and_not_a_pass(tmp_path
     done = chaoskit(tmp_path, "run", "my.yaml", "-l", "tier=weekly")
     assert done.returncode == 2
     assert "no experiment carries tier=weekly" in done.stderr
+
+
+def test_past_runs_are_listed_compared_and_removed(tmp_path):
+    for name, value in (("a", 1.0), ("b", 2.0)):
+        run(tmp_path / "runs", name, value=value)
+    (run(tmp_path / "runs", "c") / "result.json").unlink()
+    listed = chaoskit(tmp_path, "runs")
+    assert listed.returncode == 0, listed.stderr
+    assert listed.stdout.count("2027-01-15") == 2
+    assert "c: may be under way" in listed.stdout
+    assert "2 s" in chaoskit(tmp_path, "runs", "--trend", "-e", "X").stdout
+    compared = chaoskit(tmp_path, "compare", "runs/a", "runs/b")
+    assert "by +1 s (worse)" in compared.stdout
+    assert compared.returncode == 0
+    assert chaoskit(tmp_path, "runs", "--max-age", "36500d").stdout == ""
 
 
 def test_the_summary_goes_to_the_page_that_github_names(tmp_path, monkeypatch, capsys):
