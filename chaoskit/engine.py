@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -259,23 +259,27 @@ class Engine:
     def _refresh(self, now: float) -> None:
         pods = self._own_pods()
         locust = self._statuses.get("locust")
+        measured = self._measures(("rate", "failures", "pulse_failures"), now)
         self._live = replace(
             self._live,
             now=now,
             users=locust.users if locust else 0,
-            rate=self._measure("rate", now),
-            failures=self._measure("failures", now),
-            pulse_failures=self._measure("pulse_failures", now),
+            rate=measured["rate"],
+            failures=measured["failures"],
+            pulse_failures=measured["pulse_failures"],
             pods=len(pods),
             pods_ready=sum(map(ready, pods)),
         )
         self._show(self._live)
 
-    def _measure(self, named: str, now: float, window_s: float = STOP_WINDOW_S) -> float | None:
+    def _measure(self, named: str, now: float, window_s: float) -> float | None:
+        return self._measures((named,), now, window_s)[named]
+
+    def _measures(self, named: Iterable[str], now: float, window_s: float = STOP_WINDOW_S) -> dict[str, float | None]:
         """Samples arrive about in the order of their ends, so those of a window are among the last."""
         since = now - window_s
-        recent = itertools.takewhile(lambda s: s.end >= since - ARRIVAL_S, reversed(self._samples))
-        return conditions.measure(named, tuple(recent), since, now)
+        recent = tuple(itertools.takewhile(lambda s: s.end >= since - ARRIVAL_S, reversed(self._samples)))
+        return {name: conditions.measure(name, recent, since, now) for name in named}
 
     def _check_cluster(self) -> None:
         """With the cluster gone, whatever its users meet from then on says nothing about the app."""
