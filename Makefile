@@ -26,8 +26,7 @@ demo: tools ## a pod of a real app dies on a real cluster under load, and the ve
 check: $(STAMP) ## linters, types, layers and unit tests: no cluster
 	@$(BIN)/ruff format --check -q . && $(BIN)/ruff check -q .
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --no-logo 2>/dev/null | tail -n 3
-	@$(BIN)/lint-imports >/dev/null
+	@told=$$($(BIN)/lint-imports --no-logo 2>&1) || { echo "$$told"; exit 1; }
 	@$(BIN)/bandit -q -r chaoskit -c pyproject.toml
 	@$(BIN)/pytest -q -n 3 -m "not slow" tests/unit
 
