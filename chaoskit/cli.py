@@ -453,12 +453,13 @@ def _interrupt(number: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt(signal.Signals(number).name)
 
 
-def main() -> None:
-    """The program: errors in plain words, the right exit code, and a way out for every signal."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The program: errors in plain words, the right exit code, and a way out for every signal. Without `arguments`,
+    those of the process."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
-        cli(standalone_mode=False)
+        cli(arguments, standalone_mode=False)
     except ChaoskitError as error:
         click.echo(str(error), err=True)
         sys.exit(error.exit_code)

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from test_history import run
 
-from chaoskit import cli
+from chaoskit import cli, session  # noqa: F401 - loaded before pytester looks which modules it must forget again
 from chaoskit.cli import worst_code
+
+pytest_plugins = ["pytester"]
 
 EXPERIMENT = """\
 name: the shop survives losing a pod
@@ -23,9 +30,41 @@ expect:
 """
 
 
-def chaoskit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "chaoskit", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
+@dataclass(frozen=True)
+class Done:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def chaoskit(folder: Path, *arguments: str) -> Done:
+    """The whole program, in this process: another one would take longer to start than all that it does."""
+    out, err = io.StringIO(), io.StringIO()
+    code = 0
+    with contextlib.chdir(folder), signals_kept(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            cli.main(arguments)
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def signals_kept() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_it_is_a_program(tmp_path):
+    command = [sys.executable, "-m", "chaoskit", "validate", "missing.yaml"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert "missing.yaml" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -143,7 +182,7 @@ def test_an_app_that_is_not_there_is_told(tmp_path):
     assert "nowhere" in done.stderr
 
 
-def test_a_folder_stands_for_the_experiments_in_it_the_same_for_pytest(tmp_path):
+def test_a_folder_stands_for_the_experiments_in_it_the_same_for_pytest(pytester):
     good = EXPERIMENT.replace("load: {locustfile: users.py}", "why: x")
     files = {
         "a.yaml": good,
@@ -156,14 +195,12 @@ def test_a_folder_stands_for_the_experiments_in_it_the_same_for_pytest(tmp_path)
         "notes.txt": good,
     }
     for name, text in files.items():
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text)
-    found = {line.split(":")[0] for line in chaoskit(tmp_path, "validate", ".").stdout.splitlines()}
+        (pytester.path / name).parent.mkdir(parents=True, exist_ok=True)
+        (pytester.path / name).write_text(text)
+    found = {line.split(":")[0] for line in chaoskit(pytester.path, "validate", ".").stdout.splitlines()}
     assert found == {"a.yaml", "b.yml", "deep/c.yaml"}
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--rootdir", ".", "--collect-only", "-q"]
-    collected = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False).stdout
-    assert {line.split("::")[0] for line in collected.splitlines() if "::" in line} == found
-    by_name = chaoskit(tmp_path, "validate", "runs/r1/experiment.yaml")
+    collected = pytester.runpytest_inprocess("--collect-only", "-q").outlines
+    assert {line.split("::")[0] for line in collected if "::" in line} == found
+    by_name = chaoskit(pytester.path, "validate", "runs/r1/experiment.yaml")
     assert by_name.returncode == 0
-    named = subprocess.run([*command, "runs/r1/experiment.yaml"], cwd=tmp_path, capture_output=True, check=False)
-    assert named.returncode == 0
+    assert pytester.runpytest_inprocess("--collect-only", "runs/r1/experiment.yaml").ret == 0
