@@ -89,6 +89,7 @@ def _options(given: dict[str, Any], out: Path | None = None) -> Options:
         namespace=given["namespace"],
         seed=given["seed"],
         out=out,
+        push_gateway=given.get("push_gateway", ""),
     )
 
 
@@ -100,6 +101,11 @@ APP = click.option(
 )
 
 
+PUSH_GATEWAY = click.option(
+    "--push-gateway", default="", metavar="URL", help="A Prometheus Pushgateway that keeps the results' metrics."
+)
+
+
 @cli.command()
 @FILES
 @_cluster_options
@@ -108,6 +114,7 @@ APP = click.option(
     type=click.Path(path_type=Path),
     help="The folder of the run, or of all runs; where not given, one in runs/.",
 )
+@PUSH_GATEWAY
 @APP
 @click.option(
     "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only experiments that carry this label."
@@ -339,14 +346,20 @@ def init(deployment: str, out: Path | None, **given: Any) -> None:  # noqa: ANN4
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
-def judge(folder: Path) -> None:
+@PUSH_GATEWAY
+def judge(folder: Path, push_gateway: str) -> None:
     """Judge a run's folder again, offline, and write its reports anew."""
+    from chaoskit.adapters.pushgateway import PushGateway
     from chaoskit.report.terminal import print_verdict
     from chaoskit.session import judge as judge_folder
+    from chaoskit.session import push
 
+    gateway = PushGateway(push_gateway) if push_gateway else None
     done: Run = judge_folder(folder)
     print_verdict(done.result, done.record)
     _say(f"report: {done.report}")
+    if gateway:
+        push(done, gateway, _say)
     sys.exit(done.result.exit_code)
 
 

@@ -137,6 +137,7 @@ class Engine:
         self._samples: deque[Sample] = deque()
         self._statuses: dict[str, LoadStatus] = {}
         self._watching: list[Watching] = []
+        self._info = UNKNOWN
         self._live = Live("", 0.0, 0.0)
         self._intents = 0
         self._loading = self._armed = self._healing = False
@@ -179,7 +180,8 @@ class Engine:
         self._plan = replace(self._plan, queries=queries)
         # First without the cluster's answer: a run against a cluster that is away can be judged too.
         self._write_start(UNKNOWN, interval)
-        self._write_start(self._cluster.info(), interval)
+        self._info = self._cluster.info()
+        self._write_start(self._info, interval)
         if self._plan.queries:
             check_metrics(self._ports.metrics, self._clock.unix(self._clock.now()))
         if self._plan.fresh:
@@ -313,8 +315,10 @@ class Engine:
         return True
 
     def _write(self, kind: str, **data: Any) -> None:  # noqa: ANN401 - JSON values
+        now = self._clock.now()
         with self._healing_first():
-            self._journal.write(kind, self._clock.now(), **data)
+            self._journal.write(kind, now, **data)
+        self._ports.load.tell(kind, now, data)
 
     @contextlib.contextmanager
     def _healing_first(self) -> Iterator[None]:
@@ -419,6 +423,8 @@ class Engine:
                 experiment=experiment.name,
                 run=self._plan.run,
                 seed=self._plan.seed,
+                namespace=self._plan.namespace,
+                cluster=self._info.context,
                 metrics_address=self._plan.metrics_address,
             ),
             self._clock.origin_ns,
@@ -460,7 +466,6 @@ class Engine:
         steady = self._experiment.steady_state
         if steady is None:
             return
-        self._ports.load.tell(phase)
         held_since: float | None = None
         deadline = self._clock.now() + steady.within + steady.for_
         broken = "nothing was looked at"
@@ -510,7 +515,6 @@ class Engine:
         self._phase("watched")
         for number, step in enumerate(self._experiment.steps):
             self._live = replace(self._live, phase=f"step: {step.name}", since=self._clock.now())
-            self._ports.load.tell("step", step.name)
             self._write("step began", step=step.name)
             began = self._clock.now()
             _Scene(self, step, number).play()

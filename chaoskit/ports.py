@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from chaoskit.model import Answer, ClusterInfo, LoadStatus, Raw, Reached, Right, WatchEvent
 from chaoskit.samples import Sample
@@ -177,6 +177,8 @@ class LoadPlan:
     experiment: str
     run: str
     seed: int
+    namespace: str = ""
+    cluster: str = ""
     metrics_address: str = ""
     """host:port on which the pulse serves chaoskit's own metrics; empty: nowhere."""
     environment: Mapping[str, str] | None = None
@@ -196,8 +198,8 @@ class Load(Protocol):
     def set_users(self, users: int, spawn_rate: float) -> None:
         """From now on so many Locust users, started or stopped at this rate a second."""
 
-    def tell(self, phase: str, step: str = "") -> None:
-        """What the run is doing, for chaoskit's own metrics."""
+    def tell(self, kind: str, at: float, data: Mapping[str, Any]) -> None:
+        """What the run has just journalled, for chaoskit's own metrics. Never waits, never raises."""
 
     def lost(self) -> str:
         """Why the load is not what was asked for (a process died), or empty."""

@@ -11,6 +11,7 @@ import os
 import random
 import re
 import secrets
+import shlex
 import signal
 import socket
 import time
@@ -30,7 +31,7 @@ from chaoskit.adapters.locust import LocustLoad
 from chaoskit.adapters.renewal import renewing
 from chaoskit.contracts import Healed, Intent, Record
 from chaoskit.engine import Engine, Live, Ports, check_metrics, namespace_taken
-from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, RefusedError, UsageError
+from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, PortError, RefusedError, UsageError
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, WORKLOADS, Objects, labels
 from chaoskit.plan import Plan
@@ -41,6 +42,7 @@ from chaoskit.spec import REFAPP, Experiment
 
 if TYPE_CHECKING:
     from chaoskit.adapters.kube import KubeCluster
+    from chaoskit.adapters.pushgateway import PushGateway
     from chaoskit.cluster.embedded import EmbeddedCluster
 
 METRICS_PORT = 9464
@@ -66,6 +68,8 @@ class Options:
     runs: Path = Path("runs")
     inside: bool = False
     """Whether this is within the embedded cluster's network, where its API has another address than outside."""
+    push_gateway: str = ""
+    """Where each run's metrics are pushed at its end; nowhere if empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,7 @@ class Session:
 
     def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
         clock = SystemClock()
+        gateway = self._push_gateway()
         cluster = self.connect(clock)
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)
@@ -218,7 +223,15 @@ class Session:
                 done = judge(folder)
         finally:
             cluster.close()
+        if gateway:
+            push(done, gateway, self.say)
         return replace(done, interrupted=bool(heard))
+
+    def _push_gateway(self) -> PushGateway | None:
+        """A URL that is none is refused before the run, not after it."""
+        from chaoskit.adapters.pushgateway import PushGateway
+
+        return PushGateway(self.options.push_gateway) if self.options.push_gateway else None
 
     def preview(self, experiment: Experiment) -> Preview:
         """What a run would do, without touching anything."""
@@ -417,6 +430,17 @@ def judge(folder: Path) -> Run:
     (folder / "summary.md").write_text(markdown.render(found), encoding="utf-8")
     (folder / "report.html").write_text(html.render(found, seen, experiment, logs), encoding="utf-8")
     return Run(folder, found, seen, experiment)
+
+
+def push(run: Run, gateway: PushGateway, say: Say) -> None:
+    """A result that cannot be pushed is still one: that it was not pushed is told, and how to push it later."""
+    from chaoskit.report import exposition
+
+    try:
+        gateway.push(exposition.registry(run.result, run.record), run.result.experiment)
+    except PortError as error:
+        say(f"warning: the result was not pushed: {error}")
+        say(f"  next: {shlex.join(['chaoskit', 'judge', str(run.folder), '--push-gateway', gateway.shown])}")
 
 
 # ── previewing ───────────────────────────────────────────────────────────────────────────────────────────────────────

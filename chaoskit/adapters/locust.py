@@ -31,6 +31,15 @@ Inside = Callable[[Sequence[str]], list[str]]
 
 _START_WITHIN_S = 30.0
 _STOP_WITHIN_S = 3.0
+TOLD = {
+    "phase": ("name",),
+    "step began": ("step",),
+    "step ended": ("step",),
+    "intent": ("n", "step", "change"),
+    "landed": ("step",),
+    "healed": ("n", "done"),
+}
+"""What the pulse is told of the journal, for chaoskit's own metrics: kinds of entries, and which of their data."""
 _SILENT_S = 2.0
 """A process that has said nothing for eight statuses does not work any more."""
 
@@ -254,10 +263,10 @@ class LocustLoad:
         if locust := self._processes.get("locust"):
             locust.tell({"users": users, "spawn_rate": spawn_rate})
 
-    def tell(self, phase: str, step: str = "") -> None:
-        """`step` is the one that is under way or being watched; the others are not."""
-        if pulse := self._processes.get("pulse"):
-            pulse.tell({"phase": phase, "step": step})
+    def tell(self, kind: str, at: float, data: Mapping[str, Any]) -> None:
+        pulse = self._processes.get("pulse")
+        if pulse and kind in TOLD:
+            pulse.tell(as_told(kind, at, data))
 
     def lost(self) -> str:
         """Why the load is not what was asked for, or empty. After stop(): what could not be ended in order."""
@@ -278,6 +287,12 @@ class LocustLoad:
             process.wait_ended(deadline)
         killed = "; ".join(process.trouble() for process in self._processes.values() if process.killed)
         self._lost = lost or killed
+
+
+def as_told(kind: str, at: float, data: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry of the journal as the pulse hears it. Of a change, that there is one is enough."""
+    known = {key: bool(data[key]) if key == "change" else data[key] for key in TOLD[kind]}
+    return {"journal": {"kind": kind, "at": at, **known}}
 
 
 def _agent_config(plan: LoadPlan, origin_ns: int) -> dict[str, Any]:
@@ -305,6 +320,8 @@ def _pulse_config(plan: LoadPlan, origin_ns: int) -> dict[str, Any]:
         "experiment": plan.experiment,
         "run": plan.run,
         "seed": plan.seed,
+        "namespace": plan.namespace,
+        "cluster": plan.cluster,
     }
 
 

@@ -1,8 +1,12 @@
-"""What chaoskit measures, for Prometheus to scrape while a run is on. Base units, and labels with few values."""
+"""What chaoskit measures, for Prometheus to scrape while a run is on. Base units, and labels with few values.
+
+Which run it is stands on one series only, `chaoskit_run_info`: queries join it by `job` and `instance`, so that a run
+more makes no new series of all the others.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import prometheus_client
@@ -19,10 +23,10 @@ _LATENESS_BUCKETS = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.
 class PulseMetrics:
     """The chaoskit_* series of one run."""
 
-    def __init__(self, experiment: str, run: str, seed: int) -> None:
+    def __init__(self, run: Mapping[str, str], origin_unix: float) -> None:
+        """`run` has the labels of `chaoskit_run_info`: experiment, run, seed, namespace, cluster."""
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
-        self._experiment, self._run = experiment, run
         requests = Counter(
             "chaoskit_pulse_requests", "Requests of the pulse.", ("stream", "outcome"), registry=self._registry
         )
@@ -53,15 +57,7 @@ class PulseMetrics:
         )
         self._load_users = Gauge("chaoskit_load_users", "Locust users at work.", registry=self._registry)
         self._load_seen: dict[str, int] = {}
-        self._steps: set[str] = set()
-        self._step = Gauge(
-            "chaoskit_step_active",
-            "Whether a step is under way or being watched.",
-            ("experiment", "run", "step"),
-            registry=self._registry,
-        )
-        info = Gauge("chaoskit_run_info", "The run.", ("experiment", "run", "seed"), registry=self._registry)
-        info.labels(experiment, run, str(seed)).set(1)
+        self._run = _RunMetrics(self._registry, run, origin_unix)
 
     def serve(self, address: str) -> None:
         """Listens on `host:port`; InputError if that is not possible."""
@@ -80,19 +76,76 @@ class PulseMetrics:
         self._up[stream].set(1 if outcome is Outcome.OK else 0)
 
     def hear(self, told: Mapping[str, Any]) -> None:
-        """What the run's side says: `{"phase", "step"}` or `{"load": {"users", "outcomes"}}`."""
-        if "phase" in told:
-            self._show_step(str(told.get("step") or ""))
-        load = told.get("load")
+        """What the run's side says: `{"journal": {"kind", "at", …}}` or `{"load": {"users", "outcomes"}}`."""
+        journalled, load = told.get("journal"), told.get("load")
+        if isinstance(journalled, Mapping):
+            self._run.take(journalled)
         if isinstance(load, Mapping):
             self._load_users.set(float(load.get("users", 0)))
             for outcome, count in dict(load.get("outcomes", {})).items():
                 self._load_requests.labels(str(outcome)).inc(max(0, int(count) - self._load_seen.get(outcome, 0)))
                 self._load_seen[outcome] = int(count)
 
-    def _show_step(self, active: str) -> None:
-        """One step is under way or being watched at a time; none if `active` is empty."""
-        if active:
-            self._steps.add(active)
-        for step in self._steps:
-            self._step.labels(self._experiment, self._run, step).set(1 if step == active else 0)
+
+class _RunMetrics:
+    """What the run does, by what it journals."""
+
+    def __init__(self, registry: CollectorRegistry, run: Mapping[str, str], origin_unix: float) -> None:
+        self._origin_unix = origin_unix
+
+        def gauge(name: str, meaning: str, *labels: str) -> Gauge:
+            return Gauge(f"chaoskit_{name}", meaning, labels, registry=registry)
+
+        gauge("run_info", "The run.", *run).labels(*run.values()).set(1)
+        gauge("run_start_timestamp_seconds", "When the run began.").set(origin_unix)
+        self._phase = gauge("run_phase", "Whether the run is in this phase.", "phase")
+        self._active = gauge("step_active", "Whether a step is under way or being watched.", "step")
+        self._unhealed = gauge("step_unhealed", "What a step changed that is still to be put back.", "step")
+        self._ordered = gauge("step_ordered_timestamp_seconds", "When a step's first act was ordered.", "step")
+        self._landed = gauge("step_landed_timestamp_seconds", "When a step's last act was seen to land.", "step")
+        self._healed = gauge("step_healed_timestamp_seconds", "When what a step changed was last put back.", "step")
+        self._phases: set[str] = set()
+        self._ordered_already: set[str] = set()
+        self._changes: dict[int, str] = {}
+        """Acts that are to be put back, and the step of each."""
+        self._enter({"name": "load"})  # The pulse is started in this one.
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        """An entry of the journal: its kind, its time, and its data beside them."""
+        took: dict[str, Callable[[Mapping[str, Any]], None]] = {
+            "phase": self._enter,
+            "step began": self._begin,
+            "step ended": lambda told: self._active.labels(told["step"]).set(0),
+            "intent": self._order,
+            "landed": lambda told: self._landed.labels(told["step"]).set(self._unix(told)),
+            "healed": self._heal,
+        }
+        took[entry["kind"]](entry)
+
+    def _unix(self, entry: Mapping[str, Any]) -> float:
+        return self._origin_unix + float(entry["at"])
+
+    def _enter(self, entry: Mapping[str, Any]) -> None:
+        self._phases.add(entry["name"])
+        for phase in self._phases:
+            self._phase.labels(phase).set(1 if phase == entry["name"] else 0)
+
+    def _begin(self, entry: Mapping[str, Any]) -> None:
+        self._active.labels(entry["step"]).set(1)
+        self._unhealed.labels(entry["step"]).set(0)
+
+    def _order(self, entry: Mapping[str, Any]) -> None:
+        step = entry["step"]
+        if not step:  # The namespace that the run made is no step's.
+            return
+        if step not in self._ordered_already:
+            self._ordered_already.add(step)
+            self._ordered.labels(step).set(self._unix(entry))
+        if entry["change"]:
+            self._changes[entry["n"]] = step
+            self._unhealed.labels(step).inc()
+
+    def _heal(self, entry: Mapping[str, Any]) -> None:
+        if entry["done"] and (step := self._changes.pop(entry["n"], "")):
+            self._unhealed.labels(step).dec()
+            self._healed.labels(step).set(self._unix(entry))

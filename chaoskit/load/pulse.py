@@ -74,6 +74,8 @@ class PulseConfig:
     experiment: str = ""
     run: str = ""
     seed: int = 0
+    namespace: str = ""
+    cluster: str = ""
 
 
 @dataclass
@@ -298,13 +300,18 @@ def _take_precedence() -> None:
             os.setpriority(os.PRIO_PROCESS, 0, _NICE)
 
 
+def _run_labels(config: PulseConfig) -> dict[str, str]:
+    names = ("experiment", "run", "seed", "namespace", "cluster")
+    return {name: str(getattr(config, name)) for name in names}
+
+
 async def _run(config: PulseConfig, voice: Voice) -> None:
     try:
         to = endpoint(config.url)
     except ValueError as error:
         raise InputError("the pulse has no place to send to", where=config.url, why=str(error)) from error
     _prepare_process(config.max_pending)
-    metrics = PulseMetrics(config.experiment, config.run, config.seed)
+    metrics = PulseMetrics(_run_labels(config), time.time() - RunClock(config.origin_ns).now())
     if config.metrics_address:
         metrics.serve(config.metrics_address)
     pulse = Pulse(config, to, Recorder(SampleWriter(Path(config.recording)), metrics), voice)

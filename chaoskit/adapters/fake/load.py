@@ -10,8 +10,9 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from chaoskit.adapters.fake.clock import FakeClock
@@ -139,8 +140,8 @@ class FakeLoad:
         self.cpu = 0.1
         self.start_error: ChaoskitError | None = None
         """Raised by start()."""
-        self.told: list[tuple[float, str, str]] = []
-        """What tell() was told, and when: (time, phase, step)."""
+        self.told: list[tuple[str, float, Mapping[str, Any]]] = []
+        """What tell() was told: (kind, time, data)."""
         cluster.network.listeners.append(self._look)
 
     # ── the port ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -170,8 +171,8 @@ class FakeLoad:
         self._make_up_to(self._clock.now())
         self._ordered.append(_Users(self._clock.now(), self._users(self._clock.now()), users, spawn_rate))
 
-    def tell(self, phase: str, step: str = "") -> None:
-        self.told.append((self._clock.now(), phase, step))
+    def tell(self, kind: str, at: float, data: Mapping[str, Any]) -> None:
+        self.told.append((kind, at, data))
 
     def lost(self) -> str:
         return self._lost

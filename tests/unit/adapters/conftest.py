@@ -173,7 +173,7 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
             else:
                 self._reply(answer)
 
-        do_GET = do_POST = do_PATCH = do_DELETE = handle_any
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
 
         def _reply(self, reply: Reply) -> None:
             if reply.after_s:

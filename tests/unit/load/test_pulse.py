@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import subprocess
@@ -251,19 +252,46 @@ def free_port() -> int:
 
 def test_serves_what_it_measures_and_what_the_run_does(pulse):
     address = f"127.0.0.1:{free_port()}"
-    process = pulse(metrics_address=address, experiment="losing a pod", run="r1", seed=7)
+    run = {"experiment": "losing a pod", "run": "r1", "seed": 7, "namespace": "shop", "cluster": "ours"}
+    process = pulse(metrics_address=address, **run)
     process.wait_for(lambda line: line["ok"] >= 20)
     process.tell(load={"users": 3, "outcomes": {"ok": 5, "reset": 1}})
-    process.tell(phase="step", step="lose a pod")
-    step = 'chaoskit_step_active{experiment="losing a pod",run="r1",step="lose a pod"}'
-    page = scrape_until(address, f"{step} 1.0")
+    process.tell(journal={"kind": "phase", "at": 0.9, "name": "watched"})
+    process.tell(journal={"kind": "step began", "at": 1.0, "step": "lose a node"})
+    page = scrape_until(address, 'chaoskit_step_active{step="lose a node"} 1.0')
     assert 'chaoskit_load_requests_total{outcome="ok"} 5.0' in page
     assert "chaoskit_load_users 3.0" in page
     assert 'chaoskit_pulse_up{stream="fresh"} 1.0' in page
-    assert 'chaoskit_run_info{experiment="losing a pod",run="r1",seed="7"} 1.0' in page
+    info = 'cluster="ours",experiment="losing a pod",namespace="shop",run="r1",seed="7"'
+    assert f"chaoskit_run_info{{{info}}} 1.0" in page
+    assert 'chaoskit_run_phase{phase="watched"} 1.0' in page
+    assert 'chaoskit_run_phase{phase="load"} 0.0' in page
     assert 'chaoskit_pulse_latency_seconds_bucket{le="0.5",stream="kept"}' in page
-    process.tell(phase="after", step="")
-    scrape_until(address, f"{step} 0.0")
+    process.tell(journal={"kind": "step ended", "at": 9.0, "step": "lose a node"})
+    scrape_until(address, 'chaoskit_step_active{step="lose a node"} 0.0')
+    process.stop()
+
+
+def test_serves_when_acts_were_ordered_landed_and_put_back(pulse):
+    address = f"127.0.0.1:{free_port()}"
+    process = pulse(metrics_address=address, origin_ns=time.monotonic_ns())
+    began = time.time()
+    process.wait_for(lambda line: line["ok"] >= 1)
+    step = {"step": "lose a node"}
+    process.tell(journal={"kind": "step began", "at": 1.0, **step})
+    process.tell(journal={"kind": "intent", "at": 1.0, "n": 1, "change": True, **step})
+    process.tell(journal={"kind": "intent", "at": 2.0, "n": 2, "change": True, **step})
+    process.tell(journal={"kind": "intent", "at": 3.0, "n": 3, "change": False, **step})
+    process.tell(journal={"kind": "landed", "at": 4.0, **step})
+    page = scrape_until(address, 'chaoskit_step_unhealed{step="lose a node"} 2.0')
+    assert "chaoskit_step_healed_timestamp_seconds{" not in page
+    process.tell(journal={"kind": "healed", "at": 5.0, "n": 1, "done": True})
+    process.tell(journal={"kind": "healed", "at": 6.0, "n": 2, "done": False})
+    page = scrape_until(address, 'chaoskit_step_unhealed{step="lose a node"} 1.0')
+    for name, at in (("ordered", 1.0), ("landed", 4.0), ("healed", 5.0)):
+        shown = re.search(rf"^chaoskit_step_{name}_timestamp_seconds\{{.*\}} (.+)$", page, re.MULTILINE)
+        assert shown is not None
+        assert float(shown[1]) - began == pytest.approx(at, abs=1.0)
     process.stop()
 
 
