@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup tools demo check test gallery vm-check bench clean
+.PHONY: help setup tools demo check test simulate gallery vm-check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ check: $(STAMP) ## linters, types, layers and unit tests: no cluster
 test: check tools ## all of check, the slow unit tests, and the tests on the real embedded cluster
 	@$(BIN)/pytest -q -m slow tests/unit
 	@$(BIN)/pytest -q tests/cluster
+
+SEEDS ?= 2000
+simulate: $(STAMP) ## whole runs in memory, made up from seeds, killed and healed (SEEDS=20000); SEED=123 tells one
+	@$(BIN)/python -m chaoskit.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
 gallery: tools ## every experiment on an app that holds, and on apps with the weakness it catches (15 minutes)
 	@$(BIN)/pytest -q tests/gallery

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-from chaoskit import lease, marks, plan
+from chaoskit import journal, lease, marks, plan
 from chaoskit.actions import ACTIONS
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError, UsageError
@@ -105,17 +106,31 @@ def open_intents(entries: Iterable[Entry]) -> list[Intent]:
     return [waiting[n] for n in sorted(waiting)]
 
 
+def note(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) -> None:
+    """Writes into a run's journal what became of its intents later."""
+    if folder is None:
+        return
+    entries = journal.read(folder / journal.FILE)
+    writing = journal.Journal(folder / journal.FILE)
+    last = entries[-1].at if entries else 0.0
+    for intent, healed in done:
+        writing.write("healed", last, n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
+    writing.close()
+
+
 def found_in(cluster: Cluster, run: str = "", within: str = "") -> list[Intent]:
     """What runs left on the cluster itself: annotated objects, in the order in which they were changed, and namespaces
     made for them. `run` narrows it to one, and what its user may not even list it cannot have changed; `within`, a
-    namespace, asks for less rights than looking into all."""
-    found: list[Intent] = []
+    namespace, asks for less rights than looking into all. An intent that stands on two objects (a Service that is being
+    made anew, and what stands in for it) is one."""
+    seen: dict[tuple[str, int, str], Intent] = {}
     forgiven = (ForbiddenError,) if run else ()
     for kind in annotated_kinds(ACTIONS.values()):
         with suppress(*forgiven):
             for o in cluster.list(kind, _place(kind, within)):
-                found += _annotated(kind, o, run)
-    found.sort(key=lambda intent: intent.n)
+                for intent in _annotated(kind, o, run):
+                    seen.setdefault((intent.run, intent.n, intent.target.uid), intent)
+    found = sorted(seen.values(), key=lambda intent: intent.n)
     with suppress(*forgiven):
         found += _spaces(cluster, run)
     return found

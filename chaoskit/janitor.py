@@ -28,7 +28,7 @@ def finish(cluster: Cluster, run: str, known: Sequence[Intent], time: Time, with
     found = [i for i in heal.found_in(cluster, run, within) if (i.run, i.n, i.target.uid) not in seen]
     done = heal.heal(cluster, [*known, *found], time.sleep)
     if all(healed.done for _, healed in done):
-        lease.drop(cluster, run, within)
+        lease.drop(cluster, run, time.sleep, within)
     return done
 
 

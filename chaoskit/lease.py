@@ -26,6 +26,7 @@ from chaoskit.silence import LOOK_EVERY_S, SILENT_AFTER_S, Life, Silence, run_of
 KIND = "lease"
 NAME = "chaoskit"
 SHARED = "default"
+RELEASE_WITHIN_S, AGAIN_S = 30.0, 1.0
 WHO, EXPERIMENT = "chaoskit.io/by", "chaoskit.io/experiment"
 """Annotations: the user and machine of a run, and the name of its experiment."""
 
@@ -84,7 +85,7 @@ def take(cluster: Cluster, planned: Plan, time: Time, left: Callable[[str], bool
         for place in places(planned):
             held.append(_take(cluster, place, planned, time, left))
     except BaseException:
-        release(cluster, held)
+        release(cluster, held, time.sleep)
         raise
     return tuple(held)
 
@@ -95,11 +96,29 @@ def renew(cluster: Cluster, held: Held, at_unix: float) -> None:
     cluster.patch(KIND, held.place.name, patch, held.place.namespace, uid=held.uid)
 
 
-def release(cluster: Cluster, held: Sequence[Held]) -> None:
-    """Lets them go. One that cannot be now is silent soon, and nothing is left behind it."""
+def release(cluster: Cluster, held: Sequence[Held], sleep: Callable[[float], None]) -> None:
+    """Lets them go. One that cannot be for half a minute is silent by then, and nothing is left behind it."""
+    left = RELEASE_WITHIN_S
     for one in held:
+        while not _released(cluster, one) and left > 0:
+            sleep(AGAIN_S)
+            left -= AGAIN_S
+
+
+def _released(cluster: Cluster, one: Held) -> bool:
+    """Whether it is gone, or never was ours to delete."""
+    try:
+        cluster.delete(KIND, one.place.name, one.place.namespace, uid=one.uid)
+    except (NotFoundError, ForbiddenError):
+        return True
+    except ConflictError:
         with suppress(PortError):
-            cluster.delete(KIND, one.place.name, one.place.namespace, uid=one.uid)
+            there = _there(cluster, one.place)
+            return there is None or uid(there) != one.uid
+        return False
+    except PortError:
+        return False
+    return True
 
 
 def _take(cluster: Cluster, place: Place, planned: Plan, time: Time, left: Callable[[str], bool]) -> Held:
@@ -197,9 +216,7 @@ def lives(cluster: Cluster, time: Time, within: str = "") -> dict[str, Life]:
     return found
 
 
-def drop(cluster: Cluster, run: str, within: str = "") -> None:
+def drop(cluster: Cluster, run: str, sleep: Callable[[float], None], within: str = "") -> None:
     """Takes a run's Leases away: all that it changed is put back. One that is under way all the same ends by that."""
-    for lease in found_in(cluster, run, within):
-        with suppress(NotFoundError, ConflictError):
-            meta = lease["metadata"]
-            cluster.delete(KIND, str(meta["name"]), str(meta["namespace"]), uid=uid(lease))
+    there = [(lease["metadata"], uid(lease)) for lease in found_in(cluster, run, within)]
+    release(cluster, [Held(Place("", str(m["name"]), str(m["namespace"])), uid_) for m, uid_ in there], sleep)

@@ -77,11 +77,11 @@ def restore(
 
     try:
         present = cluster.get(*where)
-        if uid(present) != target.uid:
-            return Healed(True, f"another {target.kind} carries the name now")
         if not marked(present, intent):
-            return Healed(True, "nothing of it is left")
-        after = change(cluster, *where, target.uid, new)
+            other = f"another {target.kind} carries the name now"
+            return Healed(True, "nothing of it is left" if uid(present) == target.uid else other)
+        # With another UID it was made anew by a later step, which handed the marks on.
+        after = change(cluster, *where, uid(present), new)
     except NotFoundError:
         return Healed(True, f"the {target.kind} is gone")
     if mine and not restored(after):

@@ -255,7 +255,7 @@ class Session:
             done = janitor.finish(cluster, run, known, TIME, within)
         finally:
             cluster.close()
-        _journal_healed(folder, done)
+        healing.note(folder, done)
         return done
 
     def watch(self) -> None:
@@ -265,17 +265,6 @@ class Session:
             janitor.Janitor(cluster, TIME, self.say).watch()
         finally:
             cluster.close()
-
-
-def _journal_healed(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) -> None:
-    if folder is None:
-        return
-    entries = journal.read(folder / journal.FILE)
-    writing = journal.Journal(folder / journal.FILE)
-    last = entries[-1].at if entries else 0.0
-    for intent, healed in done:
-        writing.write("healed", last, n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
-    writing.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +338,7 @@ def take_leases(cluster: Cluster, plan: Plan, folder: Path) -> Sequence[lease.He
     try:
         make_folder(folder)
     except BaseException:
-        lease.release(cluster, held)
+        lease.release(cluster, held, TIME.sleep)
         raise
     return held
 

@@ -109,8 +109,8 @@ NOTES = {
         Landed: another Service has the name. It is written as before, without what the cluster had added: its cluster
         address and its node ports are other ones. Healed by chaoskit if it is away: then it is made.
 
-        The mark on the Service goes with it: if chaoskit is killed in the moment between, only the run's folder knows
-        how to make it again (`chaoskit heal RUN`).""",
+        While it is away, a Service without an address and without pods (its name, and a part of its UID) stands in for
+        it and carries its marks: if chaoskit is killed in between, the cluster alone tells how to make it again.""",
     ),
     "kill_pod": Note(
         ("{of: deployment/front, mode: now}", "{of: deployment/front, count: 50%, mode: evict}"),

@@ -6,19 +6,23 @@ address talks to nobody from then on.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
 
+from chaoskit import marks
 from chaoskit.contracts import Action, Healed, Intent, RefField, Stage
-from chaoskit.errors import ConflictError, NotFoundError, UsageError
-from chaoskit.model import UNDO_ANNOTATION, Raw, Right, Target
+from chaoskit.errors import ConflictError, NotFoundError, PortError, UnreachableError, UsageError
+from chaoskit.model import MANAGED_BY, UNDO_ANNOTATION, Raw, Right, Target
 from chaoskit.objects import Objects, name, uid
 from chaoskit.ports import Cluster
 
 GIVEN_BY_THE_CLUSTER = ("clusterIP", "clusterIPs", "healthCheckNodePort")
 HEADLESS = "None"
+LONGEST_STEM = 50
+"""A Service's name has at most 63 characters."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -64,30 +68,72 @@ class RecreateService(Action):
     def heal(cls, cluster: Cluster, intent: Intent) -> Healed:
         """What is to be restored is that the Service is there; its old address cannot be had back for certain."""
         target = intent.target
-        try:
-            present = cluster.get("service", target.name, target.namespace)
-        except NotFoundError:
+        stand_in = _look(cluster, stand_in_name(target), target.namespace)
+        present = _look(cluster, target.name, target.namespace)
+        how = "it was never deleted"
+        if present is None:
             if not _has_namespace(cluster, target.namespace):
                 return Healed(True, "its namespace is gone")
-            _create(cluster, target)
-            return Healed(True, "it was away, and is made anew")
-        if uid(present) != target.uid:
-            return Healed(True, "it is there, with another address")
-        _unmark(cluster, intent)
-        return Healed(True, "it was never deleted")
+            _create(cluster, target, _marks(stand_in) if stand_in else {})
+            present = cluster.get("service", target.name, target.namespace)
+            how = "it was away, and is made anew"
+        elif uid(present) != target.uid:
+            how = "it is there, with another address"
+        if marks.marked(present, intent):
+            _unmark(cluster, intent, uid(present))
+        if stand_in:
+            cluster.delete("service", name(stand_in), target.namespace, uid=uid(stand_in))
+        return Healed(True, how)
 
 
 def _recreate(cluster: Cluster, target: Target) -> None:
+    """A stand-in carries the Service's marks while it is away, so that the cluster alone tells how to make it again.
+    The new one carries them as well: what earlier steps changed of it is still to be undone."""
+    present = cluster.get("service", target.name, target.namespace)
+    if as_written(present) != target.prior["manifest"]:
+        raise PortError(f"somebody changed {target} just now")
+    held = _marks(present)
+    cluster.create(_stand_in(target, held), target.namespace)
     cluster.delete("service", target.name, target.namespace, uid=target.uid)
-    _create(cluster, target)
-
-
-def _create(cluster: Cluster, target: Target) -> None:
-    """Somebody else may have been faster, or an answer was lost and the call made again: the Service is there."""
     try:
-        cluster.create(target.prior["manifest"], target.namespace)
+        _create(cluster, target, held)
+    except PortError as error:
+        raise UnreachableError(f"{target} was deleted, and perhaps not made anew", why=str(error)) from error
+    with contextlib.suppress(PortError):  # Healing looks for it again.
+        cluster.delete("service", stand_in_name(target), target.namespace)
+
+
+def stand_in_name(target: Target) -> str:
+    return f"{target.name[:LONGEST_STEM]}-{target.uid[:8]}"
+
+
+def _stand_in(target: Target, held: Mapping[str, str]) -> dict[str, Any]:
+    """A Service that leads nowhere and has no address."""
+    meta = {"name": stand_in_name(target), "labels": {MANAGED_BY: "chaoskit"}, "annotations": dict(held)}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"clusterIP": HEADLESS}}
+
+
+def _marks(service: Raw) -> dict[str, str]:
+    """What runs have to undo of a Service."""
+    notes: Mapping[str, str] = service["metadata"].get("annotations") or {}
+    return {key: value for key, value in notes.items() if key.startswith(UNDO_ANNOTATION)}
+
+
+def _create(cluster: Cluster, target: Target, held: Mapping[str, str]) -> None:
+    """Somebody else may have been faster, or an answer was lost and the call made again: the Service is there."""
+    manifest = target.prior["manifest"]
+    meta = {**manifest["metadata"], "annotations": {**manifest["metadata"].get("annotations", {}), **held}}
+    try:
+        cluster.create({**manifest, "metadata": meta}, target.namespace)
     except ConflictError:
         return
+
+
+def _look(cluster: Cluster, named: str, namespace: str) -> Raw | None:
+    try:
+        return cluster.get("service", named, namespace)
+    except NotFoundError:
+        return None
 
 
 def _has_namespace(cluster: Cluster, namespace: str) -> bool:
@@ -97,10 +143,13 @@ def _has_namespace(cluster: Cluster, namespace: str) -> bool:
         return False
 
 
-def _unmark(cluster: Cluster, intent: Intent) -> None:
-    target = intent.target
-    patch = {"metadata": {"annotations": {UNDO_ANNOTATION + intent.run: None}}}
-    cluster.patch("service", target.name, patch, target.namespace, uid=target.uid)
+def _unmark(cluster: Cluster, intent: Intent, uid_: str) -> None:
+    target, key = intent.target, UNDO_ANNOTATION + intent.run
+
+    def without(present: Raw) -> dict[str, Any]:
+        return {"metadata": {"annotations": {key: marks.remaining(present, key, intent.n)}}}
+
+    marks.change(cluster, "service", target.name, target.namespace, uid_, without)
 
 
 def address(service: Raw) -> str:

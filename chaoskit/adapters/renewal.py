@@ -6,17 +6,15 @@ The thread ends with the process, however that ends; from then on the Leases are
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from chaoskit import lease
 from chaoskit.errors import ConflictError, NotFoundError, PortError
-from chaoskit.lease import Held
+from chaoskit.lease import AGAIN_S, Held
 from chaoskit.ports import Clock, Cluster, LeaseLost
 from chaoskit.silence import RENEW_EVERY_S
-
-AGAIN_S = 1.0
-"""After a renewal that failed."""
 
 
 class Renewal:
@@ -31,7 +29,7 @@ class Renewal:
     def let_go(self) -> None:
         """All that the run changed is put back."""
         self.stop()
-        lease.release(self._cluster, self._held)
+        lease.release(self._cluster, self._held, time.sleep)
 
     def stop(self) -> None:
         """Something may be left: the Leases stay, and are silent from now on."""

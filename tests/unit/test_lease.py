@@ -67,7 +67,7 @@ def test_a_run_takes_what_it_tests_and_lets_it_go(world):
     (there,) = world.cluster.there("lease")
     assert there["spec"]["holderIdentity"] == "r1"
     assert there["metadata"]["annotations"]["chaoskit.io/by"] == "ada@mill"
-    lease.release(world.cluster, held)
+    lease.release(world.cluster, held, world.clock.advance)
     assert names(world) == []
 
 
@@ -112,7 +112,7 @@ def test_what_a_dead_run_left_is_told_at_each_later_start_until_it_is_dealt_with
 
 def test_a_lease_that_is_let_go_while_it_is_looked_at_is_taken(world):
     held = take(world, planned())
-    world.clock.after(4, lambda: lease.release(world.cluster, held))
+    world.clock.after(4, lambda: lease.release(world.cluster, held, world.clock.advance))
     take(world, planned("r2"))
     assert world.clock.now() < 7
 
@@ -137,7 +137,7 @@ def test_it_takes_no_more_rights_than_it_says(world, text):
                 world.cluster.deny(Right(verb, "coordination.k8s.io", "leases", space))
     held = take(world, plan)
     lease.renew(world.cluster, held[0], 0.0)
-    lease.drop(world.cluster, "r1", "shop")
+    lease.drop(world.cluster, "r1", world.clock.advance, "shop")
     assert names(world) == []
 
 
@@ -155,7 +155,7 @@ def test_a_run_whose_lease_is_taken_away_learns_of_it(world):
     clock = SystemClock()
     renewal = Renewal(world.cluster, held, clock, every_s=0.01)
     assert clock.wait(0.1) is None
-    lease.drop(world.cluster, "r1")
+    lease.drop(world.cluster, "r1", world.clock.advance)
     found = clock.wait(5.0)
     assert isinstance(found, LeaseLost)
     renewal.let_go()

@@ -73,6 +73,7 @@ class FakeCluster:
         self._watches: list[FakeWatching] = []
         self._addresses = 0
         self._away_until = 0.0
+        self._frozen_until: dict[str, float] = {}
         self._over: tuple[str, str] | None = None
         for number, node in enumerate(nodes, 1):
             self._store.create(_node(node, f"zone{number}"))
@@ -121,6 +122,7 @@ class FakeCluster:
         order itself needs no API."""
         self.clock.advance(self.timings.call)
         self.acts.append(Acted(self.clock.now(), order, objects.SERVER, "", name, name))
+        self._frozen_until[name] = self.clock.now() + for_s if order == "freeze" else 0.0
         if name == "kube-apiserver" and order != "thaw":
             self.away(self.timings.api_start if order == "kill" else for_s)
 
@@ -238,6 +240,10 @@ class FakeCluster:
     def cease(self) -> None:
         """The cluster ends, with all that is on it."""
         self._over = ("the cluster has ended, and all that was on it", "chaoskit cluster up")
+
+    def frozen(self) -> Sequence[str]:
+        """The servers of the platform that stand still now."""
+        return [name for name, until in self._frozen_until.items() if until > self.clock.now()]
 
     def there(self, kind: str, namespace: str = "") -> Sequence[Raw]:
         """What is really there, without a call: for assertions. In order of creation."""

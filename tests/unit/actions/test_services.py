@@ -254,9 +254,10 @@ def test_a_service_is_made_anew_as_it_was_written(tmp_path):
 
 def test_a_service_that_could_not_be_made_again_is_made_by_healing(tmp_path):
     def refuse(world):
-        world.cluster.trouble.next(Fault.ERROR, verb="create", kind="service")
+        world.cluster.trouble.next(Fault.ERROR, verb="create", kind="service", name="back")
 
     run = told(tmp_path, "recreate_service: {of: service/back}", "metric: {holds: ready >= 3}", told=refuse)
+    assert next(e.data["outcome"] for e in run.entries("outcome") if e.data["step"]) == "unknown"
     assert next(e.data["how"] for e in run.entries("healed")) == "it was away, and is made anew"
 
 
