@@ -18,7 +18,7 @@ import click
 
 from chaoskit import experimentfiles, units
 from chaoskit.batch import STOPS, worst_code
-from chaoskit.errors import ChaoskitError, ExperimentError, UsageError
+from chaoskit.errors import ChaoskitError, ClusterError, ExperimentError, UsageError
 
 if TYPE_CHECKING:
     from chaoskit.engine import Live
@@ -144,10 +144,7 @@ def run(
     from chaoskit import repetitions
     from chaoskit.session import Session
 
-    experiments, problems = _load_all(files, app)
-    if problems:
-        raise ExperimentError(problems)
-    experiments = _labelled(experiments, labels)
+    experiments = _labelled(_valid(files, app), labels)
     ask = bool(given["context"]) and not yes
     if len(experiments) > 1 or any(file.is_dir() for file in files):
         sys.exit(_run_batch(experiments, _options(given), out, stop_at, ask=ask))
@@ -234,6 +231,13 @@ def _labelled(experiments: list[tuple[Path, Experiment]], wanted: Sequence[str])
     return found
 
 
+def _valid(files: Sequence[Path], app: Path | None = None) -> list[tuple[Path, Experiment]]:
+    found, problems = _load_all(files, app)
+    if problems:
+        raise ExperimentError(problems)
+    return found
+
+
 def _load_all(files: Sequence[Path], app: Path | None = None) -> tuple[list[tuple[Path, Experiment]], list[str]]:
     """The experiments, each with a locustfile that imports, and what is wrong with the others: it is told before a
     cluster is started."""
@@ -312,6 +316,35 @@ def plan(file: Path, **given: Any) -> None:  # noqa: ANN401 - click's options
     _warn(experiment)
     with Session(_options(given), _say) as session:
         print_preview(session.preview(experiment))
+
+
+@cli.command()
+@click.argument("files", nargs=-1, type=click.Path(path_type=Path))
+@_cluster_options
+def doctor(files: tuple[Path, ...], **given: Any) -> None:  # noqa: ANN401 - click's options
+    """Look whether experiments can be run and judged: reach, rights, metrics, images, Prometheus, clocks.
+
+    With FILES, for what these need; without, for losing a pod in a fresh namespace, or in the one that -n names.
+    """
+    from chaoskit import doctor as looking
+    from chaoskit import spec
+    from chaoskit.session import Session
+
+    experiments = [experiment for _, experiment in _valid(files)] or [spec.loads(looking.example(given["namespace"]))]
+    options = _options(given)
+    bad = 0
+    try:
+        with Session(options, _say, start=False) as session:
+            for look in session.examine(experiments):
+                bad += look.good is False
+                _say(f"{look.mark} {look.what}: {look.said}")
+                if look.fix:
+                    _say(f"  next: {look.fix}")
+    except ClusterError as error:
+        fix = error.fix if given["context"] else f"chaoskit cluster up --name {options.cluster}"
+        _say(f"✗ reach: {error.what}{f': {error.why}' if given['context'] and error.why else ''}\n  next: {fix}")
+        bad += 1
+    sys.exit(2 if bad else 0)
 
 
 @cli.command()

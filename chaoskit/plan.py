@@ -199,6 +199,10 @@ def places(experiment: Experiment) -> tuple[str, ...]:
     return tuple(sorted({step.action.elsewhere() for step in experiment.steps} - {""}))
 
 
+def asks_prometheus(experiment: Experiment) -> bool:
+    return bool(experiment.metrics) or any(check.metrics() for check in experiment.expect)
+
+
 def touches_cluster(experiment: Experiment) -> bool:
     """Whether it acts on what belongs to everybody: nodes, servers and pods of the platform."""
     actions = [step.action for step in experiment.steps]

@@ -30,6 +30,8 @@ from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.locust import LocustLoad
 from chaoskit.adapters.renewal import renewing
 from chaoskit.contracts import Healed, Intent, Record
+from chaoskit.doctor import Clock as OtherClock
+from chaoskit.doctor import Doctor, Look
 from chaoskit.engine import Engine, Live, Ports, check_metrics, namespace_taken
 from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, PortError, RefusedError, UsageError
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
@@ -42,6 +44,7 @@ from chaoskit.spec import REFAPP, Experiment
 
 if TYPE_CHECKING:
     from chaoskit.adapters.kube import KubeCluster
+    from chaoskit.adapters.prometheus import PrometheusMetrics
     from chaoskit.adapters.pushgateway import PushGateway
     from chaoskit.cluster.embedded import EmbeddedCluster
 
@@ -139,7 +142,7 @@ class Session:
         kubeconfig = own.kubeconfig_inside if self.options.inside else own.kubeconfig
         return KubeCluster.connect(kubeconfig, None, provider=_Machines(own), info=info, now=now)
 
-    def metrics(self) -> Metrics:
+    def metrics(self) -> PrometheusMetrics:
         from chaoskit.adapters.prometheus import PrometheusMetrics
 
         return PrometheusMetrics(self._embedded.prometheus_url if self._embedded else self.options.prometheus)
@@ -158,7 +161,7 @@ class Session:
         fresh = () if app.namespace else manifests.read(self._manifests(experiment), self._kubectl())
         if not self._embedded:
             planning.check_possible(experiment)
-        if _asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
+        if planning.asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
             raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
         return Plan(
             experiment=experiment,
@@ -239,6 +242,26 @@ class Session:
         cluster = self.connect()
         try:
             return preview(plan, cluster, self.metrics())
+        finally:
+            cluster.close()
+
+    def examine(self, experiments: Sequence[Experiment]) -> Iterator[Look]:
+        """Whether these could be run here, and judged."""
+        cluster = self.connect()
+        try:
+            plans = list[Plan]()
+            for experiment in experiments:
+                try:
+                    plans.append(plan := self.plan(experiment))
+                    check_opt_in(cluster, plan, own=self._embedded is not None)
+                except (UsageError, ClusterError) as error:
+                    why = f": {error.why}" if error.why else ""
+                    yield Look(f"“{experiment.name}”", False, f"{error.what}{why}", error.fix)
+            named = self._embedded or self.options.prometheus
+            metrics = self.metrics() if named else None
+            kubectl = f"kubectl --context {cluster.info().context}"
+            clocks = OtherClock(cluster.clock_unix, 1.0), OtherClock(metrics.clock_unix, 0.001) if metrics else None
+            yield from Doctor(cluster, metrics, plans, *clocks, kubectl=kubectl).looks()
         finally:
             cluster.close()
 
@@ -371,12 +394,8 @@ def check_usable(cluster: Cluster, metrics: Metrics, plan: Plan) -> None:
     """What the run would stumble over at once is told before it has a folder, and before anything is made."""
     if plan.fresh and _is_there(cluster, plan.namespace):
         raise namespace_taken(plan.namespace)
-    if _asks_prometheus(plan.experiment):
+    if planning.asks_prometheus(plan.experiment):
         check_metrics(metrics, time.time())
-
-
-def _asks_prometheus(experiment: Experiment) -> bool:
-    return bool(experiment.metrics) or any(check.metrics() for check in experiment.expect)
 
 
 def _is_there(cluster: Cluster, namespace: str) -> bool:

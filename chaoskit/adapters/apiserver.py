@@ -76,6 +76,8 @@ class Outcome:
     final: bool = False
     """Another attempt cannot end differently (a certificate that is not trusted)."""
     stream: urllib3.BaseHTTPResponse | None = None
+    date: str = ""
+    """When the server says that it answered, in whole seconds, as HTTP writes dates."""
 
     @property
     def ok(self) -> bool:
@@ -172,7 +174,8 @@ class ApiServer:
             if stream and 200 <= response.status < 300:
                 return Outcome(status=response.status, stream=response)
             headers = response.headers
-            return Outcome(response.status, response.read(), headers.get("Content-Type", ""), _retry_after(headers))
+            kind, date = headers.get("Content-Type", ""), headers.get("Date", "")
+            return Outcome(response.status, response.read(), kind, _retry_after(headers), date=date)
         except (urllib3.exceptions.NewConnectionError, urllib3.exceptions.ConnectTimeoutError) as error:
             return Outcome(error=error, sent=False, final=self._ended() is not None)
         except ApiException as error:  # How the client reports a TLS failure, in the handshake or later.

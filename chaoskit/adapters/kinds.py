@@ -100,6 +100,7 @@ _TABLE = (
     _resource("NetworkPolicy", "networking.k8s.io/v1", "networkpolicies"),
     _resource("StorageClass", "storage.k8s.io/v1", "storageclasses", namespaced=False),
     _resource("VolumeAttachment", "storage.k8s.io/v1", "volumeattachments", namespaced=False),
+    _resource("APIService", "apiregistration.k8s.io/v1", "apiservices", namespaced=False),
     _resource("PriorityClass", "scheduling.k8s.io/v1", "priorityclasses", namespaced=False),
     _resource(
         "CustomResourceDefinition", "apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -91,6 +92,17 @@ class KubeCluster:
     def version(self) -> str:
         found = self._api.json(Call("read the version", "GET", "/version", repeatable=True))
         return str(found.get("gitVersion", ""))
+
+    def clock_unix(self) -> float:
+        """The API server's own time, in whole seconds. Raises PortError."""
+        call = Call("read the time", "GET", "/version", repeatable=True)
+        outcome = self._api.once(call)
+        if not outcome.ok:
+            raise self._api.refusal(call, outcome) from outcome.error
+        try:
+            return parsedate_to_datetime(outcome.date).timestamp()
+        except ValueError as error:
+            raise PortError("the API server does not tell its time", where=self._api.shown) from error
 
     def info(self) -> ClusterInfo:
         """What was passed in, completed by what the server says. Timings cannot be read from outside: they are flags of

@@ -85,6 +85,13 @@ class PrometheusMetrics:
         """Why it cannot be asked, or empty: one trivial query."""
         return self._ask("query", "vector(1)", {}).error
 
+    def clock_unix(self) -> float:
+        """Its own time, to the millisecond. Raises PortError."""
+        answer = self._ask("query", "time()", {})
+        if answer.error:
+            raise PortError("Prometheus does not tell its time", where=self.shown, why=answer.error)
+        return answer.series[0].points[0][1]
+
     def scrape_interval(self) -> float:
         if self._scrape_s is None:
             self._scrape_s = self._configured_interval()

@@ -122,7 +122,7 @@ def test_wrong_usage_is_two_and_leaves_nothing(tmp_path, arguments):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "validate", "plan", "judge", "heal", "runs", "compare", "schema", "cluster"]
+    "command", ["run", "validate", "plan", "doctor", "judge", "heal", "runs", "compare", "schema", "cluster"]
 )
 def test_every_command_tells_what_it_does(tmp_path, command):
     done = chaoskit(tmp_path, command, "--help")
@@ -142,6 +142,17 @@ def test_a_label_that_no_experiment_carries_is_a_mistake_and_not_a_pass(tmp_path
     done = chaoskit(tmp_path, "run", "my.yaml", "-l", "tier=weekly")
     assert done.returncode == 2
     assert "no experiment carries tier=weekly" in done.stderr
+
+
+def test_the_doctor_tells_what_to_type_where_there_is_no_cluster(tmp_path):
+    done = chaoskit(tmp_path, "doctor", "--cluster", "nowhere")
+    assert done.returncode == 2
+    assert done.stdout.startswith("✗ reach: ")
+    assert "next: chaoskit cluster up --name nowhere" in done.stdout
+    (tmp_path / "kubeconfig").write_text("apiVersion: v1\nkind: Config\n")
+    done = chaoskit(tmp_path, "doctor", "--context", "staging", "--kubeconfig", "kubeconfig")
+    assert done.returncode == 2, done.stderr
+    assert "staging" in done.stdout + done.stderr
 
 
 def test_past_runs_are_listed_compared_and_removed(tmp_path):

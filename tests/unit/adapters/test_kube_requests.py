@@ -33,6 +33,14 @@ def cluster(served, write_kubeconfig):
 # Reading
 
 
+def test_the_servers_clock_is_read_from_its_answer(served, script, cluster):
+    before = int(time.time())
+    assert before <= cluster.clock_unix() <= time.time()
+    served.on("GET", "/version", script.status(503, "starting"))
+    with pytest.raises(UnreachableError):
+        cluster.clock_unix()
+
+
 def test_a_list_is_read_in_pages_and_its_objects_are_whole(served, script, cluster):
     served.on("GET", PODS, script.page([script.pod("a")], "5", cont="x"), script.page([script.pod("b")], "5"))
     pods = cluster.list("pod", "shop", "app=front")

@@ -13,7 +13,7 @@ import pytest
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.adapters.prometheus import DEFAULT_SCRAPE_S, PrometheusMetrics, interval_in
 from chaoskit.adapters.urls import shown_url
-from chaoskit.errors import UsageError
+from chaoskit.errors import PortError, UsageError
 
 QUERY, RANGE, CONFIG = "/api/v1/query", "/api/v1/query_range", "/api/v1/status/config"
 PASSWORD = "s3cr3t"  # noqa: S105
@@ -130,6 +130,16 @@ def test_another_web_page_is_told_apart(served, script, metrics, status):
 def test_a_failing_server_is_told(served, script, metrics):
     served.on("POST", QUERY, script.reply(b"upstream is gone", 502, {"Content-Type": "text/plain"}))
     assert metrics.trouble() == f"Prometheus fails at {served.url}: HTTP 502: upstream is gone"
+
+
+def test_its_clock_is_asked_for_without_a_time_of_ours(served, script, metrics):
+    served.on("POST", QUERY, success(script, "scalar", [1700000000.25, "1700000000.25"]))
+    assert metrics.clock_unix() == pytest.approx(1700000000.25)
+    assert b"time%28%29" in served.asked("POST", QUERY)[0].body
+    assert b"time=" not in served.asked("POST", QUERY)[0].body
+    served.on("POST", QUERY, script.reply(b"upstream is gone", 502, {"Content-Type": "text/plain"}))
+    with pytest.raises(PortError, match="does not tell its time"):
+        metrics.clock_unix()
 
 
 def test_nobody_there_is_told_at_once():
