@@ -27,6 +27,8 @@ NAMESPACE = "namespace"
 UNREADABLE = "unreadable"
 """The verb that stands for an annotation of ours that somebody changed into something else."""
 GONE_WITHIN_S = 90.0
+SLOW_TO_GO = ("pod", "persistentvolumeclaim")
+"""What a namespace waits for when it is deleted: pods for their grace, claims for the pods that use them."""
 LOOK_EVERY_S = 0.25
 SLOWEST_LOOK_S = 2.0
 PATIENCE_S = 60.0
@@ -58,9 +60,10 @@ def _place(kind: str, namespace: str) -> str:
 
 
 def _namespace_rights(namespace: str) -> tuple[Right, ...]:
-    """What `found_in`, `remove_namespace` and `_end_pods` call for."""
+    """What `found_in`, `remove_namespace` and `_hasten` call for."""
     space = (Right(verb, "", "namespaces") for verb in ("get", "list", "delete"))
-    return (*space, *(Right(verb, "", "pods", namespace) for verb in ("list", "delete")))
+    within = (Right(verb, "", plan.plural(kind), namespace) for kind in SLOW_TO_GO for verb in ("list", "delete"))
+    return (*space, *within)
 
 
 def as_data(intent: Intent) -> dict[str, Any]:
@@ -243,13 +246,15 @@ def _unreadable(intent: Intent) -> Healed:
     )
 
 
-def _end_pods(cluster: Cluster, within: str) -> None:
-    """Ends the pods of a namespace that is being deleted without their grace: nobody is served there any more, and
-    nothing can take their place. That this fails costs only the grace."""
-    with suppress(PortError):
-        for pod in cluster.list("pod", within):
-            with suppress(PortError):
-                cluster.delete("pod", name(pod), within, uid=uid(pod), grace_s=0)
+def _hasten(cluster: Cluster, within: str) -> None:
+    """Ends what keeps a namespace that is being deleted, before the namespace's controller first looks (5 s after the
+    deletion, and again 5 s after each change; pkg/controller/namespace): nobody is served there any more, and nothing
+    can take its place. That this fails costs only time."""
+    for kind in SLOW_TO_GO:
+        with suppress(PortError):
+            for o in cluster.list(kind, within):
+                with suppress(PortError):
+                    cluster.delete(kind, name(o), within, uid=uid(o), grace_s=0)
 
 
 def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
@@ -261,7 +266,7 @@ def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
         if labels(present).get(RUN_LABEL) != intent.run or (target.uid and uid(present) != target.uid):
             return Healed(True, "the namespace belongs to somebody else now")
         cluster.delete(NAMESPACE, target.name, uid=uid(present))
-        _end_pods(cluster, target.name)
+        _hasten(cluster, target.name)
         for _ in range(int(GONE_WITHIN_S / LOOK_EVERY_S)):
             cluster.get(NAMESPACE, target.name)
             sleep(LOOK_EVERY_S)
