@@ -1,9 +1,9 @@
 """LoadBalancer Services: each gets an address, and a path to it that follows node health as a cloud's would.
 
-The path leads over every node that is Ready and not excluded by label, from when its kube-proxy has its rules. With
-`externalTrafficPolicy: Local` it leads only over those that hold a ready endpoint, since the others would drop what
-they get. A cordoned node stays in the path, as with cloud providers. Without any node the address is unreachable at
-once, instead of a hole that swallows packets.
+New connections lead over every node that is Ready and not excluded by label, from when its kube-proxy has its rules.
+With `externalTrafficPolicy: Local` they lead only over those that hold a ready endpoint, since the others would drop
+what they get. A cordoned node stays in the path, as with cloud providers. A connection keeps its node. Without any node
+the address is unreachable at once, instead of a hole that swallows packets.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class LoadBalancer:
         self._processes = processes
         self._watched = watched
         self._routes: dict[str, tuple[str, ...]] = {}
+        self._lost: frozenset[str] = frozenset()
         self._serving: set[str] = set()
 
     async def run(self) -> None:
@@ -61,7 +62,8 @@ class LoadBalancer:
         wanted = {
             address: paths(service, serving, seen["slices"]) for service in balanced if (address := address_of(service))
         }
-        return await self._set_routes(wanted) and all(assigned) and len(serving) == len(usable)
+        lost = frozenset(node_address(node) for node in seen["nodes"] if not is_ready(node)) - {""}
+        return await self._set_paths(wanted, lost) and all(assigned) and len(serving) == len(usable)
 
     async def _update_serving(self, usable: Iterable[str]) -> None:
         """A node that comes (back) is asked for its rules first; one that serves stays until Kubernetes gives it up."""
@@ -81,20 +83,21 @@ class LoadBalancer:
             return False
         return True
 
-    async def _set_routes(self, wanted: Mapping[str, tuple[str, ...]]) -> bool:
+    async def _set_paths(self, wanted: Mapping[str, tuple[str, ...]], lost: frozenset[str]) -> bool:
+        if (wanted, lost) == (self._routes, self._lost):
+            return True
         changed = {address: hops for address, hops in wanted.items() if self._routes.get(address) != hops}
         gone = [address for address in self._routes if address not in wanted]
+        routes = [network.balancer_route(*item) for item in changed.items()]
         try:
-            for commands in (
-                [network.balancer_route(*item) for item in changed.items()],
-                [f"route del {address}/32" for address in gone],
-            ):
+            await network.balance(self._processes, network.balancer_rules(wanted, sorted(lost)))
+            for commands in (routes, [f"route del {address}/32" for address in gone]):
                 if commands:
                     await network.apply(self._processes, commands)
         except ClusterError as error:
             print(f"load balancer: {error}", flush=True)  # In the supervisor's log; the cluster goes on.
             return False
-        self._routes = dict(wanted)
+        self._routes, self._lost = dict(wanted), lost
         return True
 
 

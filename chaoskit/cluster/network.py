@@ -7,7 +7,7 @@ there is no uplink.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from chaoskit.cluster.processes import Processes
@@ -26,6 +26,8 @@ PULSE_PORT = 9464
 PROXY_HEALTH_PORT = 10256
 BRIDGE = "ck0"
 MOST_NODES = 99
+FIRST_TABLE = 1000
+"""Routing tables of the balancer: this plus a node's mark."""
 
 
 def node_name(number: int) -> str:
@@ -56,6 +58,16 @@ def control_side(nodes: int) -> list[str]:
         f"addr add {GATEWAY}/24 dev {BRIDGE}",
         f"link set {BRIDGE} up",
         *(f"route add {pod_subnet(i)} via {node_address(i)}" for i in range(1, nodes + 1)),
+        *(command for i in range(1, nodes + 1) for command in _marked_path(node_address(i))),
+    ]
+
+
+def _marked_path(node: str) -> list[str]:
+    """The balancer's connections that carry a node's mark go to that node."""
+    table = FIRST_TABLE + mark(node)
+    return [
+        f"rule add fwmark {mark(node)} lookup {table}",
+        f"route add {BALANCER_NET} via {node} table {table}",
     ]
 
 
@@ -95,17 +107,59 @@ NODE_SETTINGS = {
 
 CONTROL_SETTINGS = {
     "net/ipv4/ip_forward": "1",
-    # Hash ports too: with addresses alone, every connection of one client would take the same node.
-    "net/ipv4/fib_multipath_hash_policy": "1",
 }
 
 
-def balancer_route(address: str, gateways: Sequence[str]) -> str:
-    """The path to a LoadBalancer address: equal shares over the nodes given; without any, "unreachable" at once."""
-    if not gateways:
-        return f"route replace unreachable {address}/32"
-    hops = " ".join(f"nexthop via {gateway}" for gateway in gateways)
-    return f"route replace {address}/32 {hops}"
+def mark(node: str) -> int:
+    """What marks a connection as given to the node with this address: the last part of the address."""
+    return int(node.rpartition(".")[2])
+
+
+def balancer_route(address: str, nodes: Sequence[str]) -> str:
+    """Without any node behind it an address is "unreachable" at once, instead of a hole that swallows packets."""
+    return f"route replace {f'{address}/32 dev {BRIDGE}' if nodes else f'unreachable {address}/32'}"
+
+
+def balancer_rules(paths: Mapping[str, Sequence[str]], lost: Iterable[str]) -> str:
+    """`nft` commands: which nodes each LoadBalancer address leads over, with equal shares.
+
+    A connection is given to a node when it begins, and stays with it for as long as it lives, whatever becomes of the
+    Service, as with a cloud's load balancer. (Equal routes without memory do not do: since the kernel answers the last
+    packets of a connection without its socket, their hash may lead to another node, and the connection is never closed
+    at its other end.) Connections with a node that is lost are reset.
+    """
+    chosen = [_choice(address, nodes) for address, nodes in paths.items() if nodes]
+    dead = ", ".join(str(mark(node)) for node in lost)
+    reset = [f"ip daddr {BALANCER_NET} meta mark {{ {dead} }} meta l4proto tcp reject with tcp reset"] if dead else []
+    return "\n".join(
+        [
+            "add table ip balancer",
+            "delete table ip balancer",
+            "table ip balancer {",
+            " chain choose {",
+            *chosen,
+            "meta mark set ct mark",
+            " }",
+            f" chain sent {{ type route hook output priority mangle; ip daddr {BALANCER_NET} jump choose",
+            " }",
+            f" chain passed {{ type filter hook prerouting priority mangle; ip daddr {BALANCER_NET} jump choose",
+            " }",
+            " chain lost { type filter hook output priority filter",
+            *reset,
+            " }",
+            "}\n",
+        ]
+    )
+
+
+def _choice(address: str, nodes: Sequence[str]) -> str:
+    numbered = ", ".join(f"{number} : {mark(node)}" for number, node in enumerate(nodes))
+    return f"ip daddr {address} ct mark 0 ct mark set numgen random mod {len(nodes)} map {{ {numbered} }}"
+
+
+async def balance(processes: Processes, rules: str) -> None:
+    """Put `balancer_rules` in the place of those before, all at once."""
+    await processes.run("nft", ["nft", "-f", "-"], rules)
 
 
 async def apply(processes: Processes, commands: Iterable[str], namespace_of: int | None = None) -> None:

@@ -18,10 +18,17 @@ def test_a_node_knows_the_way_to_every_other_node_s_pods() -> None:
     assert routes == ["route add 10.244.1.0/24 via 10.89.0.11", "route add 10.244.3.0/24 via 10.89.0.13"]
 
 
-def test_a_balanced_address_leads_over_all_gateways() -> None:
-    route = network.balancer_route("10.89.100.1", ["10.89.0.11", "10.89.0.12"])
-    assert route == "route replace 10.89.100.1/32 nexthop via 10.89.0.11 nexthop via 10.89.0.12"
+def test_a_balanced_address_leads_over_all_nodes_with_equal_shares() -> None:
+    rules = network.balancer_rules({"10.89.100.1": ["10.89.0.11", "10.89.0.12"], "10.89.100.2": []}, [])
+    assert "ip daddr 10.89.100.1 ct mark 0 ct mark set numgen random mod 2 map { 0 : 11, 1 : 12 }" in rules
+    assert "10.89.100.2" not in rules
+    assert "reject" not in rules
+
+
+def test_connections_with_a_lost_node_are_reset() -> None:
+    assert "meta mark { 12 } meta l4proto tcp reject" in network.balancer_rules({}, ["10.89.0.12"])
 
 
 def test_an_address_without_a_path_is_refused_at_once_instead_of_swallowed() -> None:
     assert network.balancer_route("10.89.100.1", []) == "route replace unreachable 10.89.100.1/32"
+    assert network.balancer_route("10.89.100.1", ["10.89.0.11"]) == "route replace 10.89.100.1/32 dev ck0"
