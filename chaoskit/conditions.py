@@ -1,8 +1,8 @@
 """Conditions such as `errors < 0.1%` or `p99 < 300ms`: a named value, a comparison, a limit. Pure.
 
 Names are the experiment's own metrics (PromQL) or one of the load's measures, which come from the recorded requests.
-The no-data rule lives here: a value that is missing, NaN or infinite (a division by zero, a quantile beyond the last
-bucket) never satisfies anything, and never violates it either.
+The no-data rule lives here: a value that is missing, NaN or infinite (a division by zero) never satisfies anything, and
+never violates it either.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def undecidable(values: Sequence[float]) -> str:
     if any(math.isnan(v) for v in values):
         return "NaN (a division of zero by zero?)"
     if any(math.isinf(v) for v in values):
-        return "infinite (a division by zero, or a quantile beyond the last bucket?)"
+        return "infinite (a division by zero?)"
     return ""
 
 

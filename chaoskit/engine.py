@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chaoskit import conditions, heal, journal, plan, record
+from chaoskit import buckets, conditions, heal, journal, plan, record
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import (
@@ -506,8 +506,15 @@ class Engine:
             return value, "" if value is not None else "no requests yet"
         answer = self._ports.metrics.instant(self._plan.queries[condition.name], self._clock.unix(now))
         values = [points[-1][1] for points in (s.points for s in answer.series) if points]
-        why = answer.error or "; ".join(answer.warnings) or conditions.undecidable(values)
-        return (None, why) if why else (condition.worst(values), "")
+        if why := answer.error or "; ".join(answer.warnings) or conditions.undecidable(values):
+            return None, why
+        value, doubt = buckets.decisive(condition, values, self._buckets(answer.query))
+        return None if doubt else value, doubt
+
+    def _buckets(self, query: str) -> buckets.Buckets | None:
+        now = self._clock.unix(self._clock.now())
+        asked = {named: self._ports.metrics.instant(about, now) for named, about in buckets.queries(query).items()}
+        return buckets.read(query, asked)
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

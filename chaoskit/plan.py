@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import random
 import string
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from chaoskit import buckets, promql
 from chaoskit.contracts import Action
 from chaoskit.errors import RefusedError, UsageError
-from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Raw, Right, Target
+from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Answer, Raw, Right, Target
 from chaoskit.objects import (
     CONTROL_PLANE_LABEL,
     PLATFORM_NAMESPACE,
@@ -28,7 +29,7 @@ from chaoskit.objects import (
     uid,
 )
 from chaoskit.promql import FEWEST_SCRAPES
-from chaoskit.spec import Experiment, Safety
+from chaoskit.spec import Experiment, Safety, conditions
 
 SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
 GROUPS = {
@@ -73,13 +74,35 @@ class Plan:
 
 
 def queries(experiment: Experiment, namespace: str, scrape_interval_s: float) -> dict[str, str]:
-    """The experiment's metrics with $namespace, $service and $window filled in."""
+    """The experiment's metrics with $namespace, $service and $window filled in, and what tells the buckets behind."""
     window = max(SHORTEST_WINDOW_S, FEWEST_SCRAPES * scrape_interval_s)
     known = {"namespace": namespace, "service": experiment.app.service, "window": f"{math.ceil(window)}s"}
     wanted = dict(experiment.metrics)
     for check in experiment.expect:
         wanted.update(check.metrics())
-    return {key: string.Template(query).safe_substitute(known).strip() for key, query in wanted.items()}
+    found = {key: string.Template(query).safe_substitute(known).strip() for key, query in wanted.items()}
+    for name in experiment.metrics:
+        found.update(buckets.queries(found[name]))
+    return found
+
+
+def doubts(
+    experiment: Experiment, queries: Mapping[str, str], answers: Mapping[str, Answer], scrape_interval_s: float
+) -> Iterator[str]:
+    """What the scrapes and the buckets that there are make of the experiment's queries and limits."""
+    for name in experiment.metrics:
+        seconds = promql.shortest_range_s(queries[name])
+        if seconds is not None and seconds < FEWEST_SCRAPES * scrape_interval_s:
+            yield (
+                f"{name}: a rate over {seconds:g} s sees fewer than {FEWEST_SCRAPES} scrapes, which are "
+                f"{scrape_interval_s:g} s apart; write [$window]"
+            )
+    for condition in dict.fromkeys(condition for _, condition in conditions(experiment)):
+        known = buckets.read(queries.get(condition.name, ""), answers)
+        if known and known.lacking:
+            yield f"{condition.text}: the buckets of the quantile are not known yet: {known.lacking}"
+        elif known and (where := known.beside(condition)):
+            yield f"{condition.text}: the limit lies {where}: a quantile in the same bucket decides nothing"
 
 
 def check_possible(experiment: Experiment) -> None:

@@ -5,6 +5,7 @@ The queries are those of experiment files, with `$window`, `$namespace` and `$se
 
 from __future__ import annotations
 
+import math
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ USUAL_SCRAPE_S = 15.0
 RATES = ("rate", "irate", "increase", "delta", "idelta", "deriv")
 COUNTER_RATES = ("rate", "irate", "increase")
 GUARDS = (">", ">=", "!=", "<", "<=")
+SAME_VALUES = ("max_over_time", "min_over_time", "last_over_time", "label_replace", "label_join", "sort", "sort_desc")
+"""Functions whose answers are values of their first argument."""
+ONE_OF = ("max", "min", "topk", "bottomk")
+"""Aggregations whose answers are values that they were given."""
 WINDOW_S = 86_399.0
 """Stands for $window, which follows the scrape interval by itself."""
 WRITTEN_WINDOW = "23h59m59s"
@@ -36,13 +41,21 @@ class Concern:
     refused: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Quantile:
+    """A value that is a quantile of histograms, times `scale`. `series` select their buckets."""
+
+    series: tuple[str, ...]
+    scale: float = 1.0
+
+
 def concerns(query: str) -> list[Concern]:
     """Everything that can be told without a Prometheus."""
     try:
         tree = parse(query)
     except ValueError as error:
         return [Concern(f"this is no PromQL: {error}", refused=True)]
-    return [*_short_ranges(tree), *_sums_before_rates(tree), *_divisions(tree)]
+    return [*_short_ranges(tree), *_sums_before_rates(tree), *_divisions(tree), *_of_quantiles(tree)]
 
 
 def parse(query: str) -> Node:
@@ -55,13 +68,12 @@ def shortest_range_s(query: str) -> float | None:
     return min((seconds for _, seconds in _ranges(parse(query))), default=None)
 
 
-def quantile_buckets(query: str) -> str:
-    """The series whose buckets bound what the query can tell apart, if it is a histogram's quantile; else empty."""
-    for node in nodes(parse(query)):
-        if isinstance(node, promql.Call) and node.func.name == "histogram_quantile":
-            selectors = (n for n in nodes(node) if isinstance(n, promql.VectorSelector))
-            return next((str(s.name) for s in selectors if str(s.name).endswith("_bucket")), "")
-    return ""
+def quantile(query: str) -> Quantile | None:
+    """What the query's value is a quantile of; None if it is none, or is calculated from one."""
+    try:
+        return _quantile(parse(query))
+    except ValueError:
+        return None
 
 
 def nodes(node: Node) -> Iterator[Node]:
@@ -121,6 +133,53 @@ def _divisions(tree: Node) -> Iterator[Concern]:
                 "nothing is decided; write / (… > 0), and or vector(0) behind it if that is to mean zero",
                 refused=False,
             )
+
+
+def _of_quantiles(tree: Node) -> Iterator[Concern]:
+    if _quantile(tree) is None and any(_is_call(node, "histogram_quantile") for node in nodes(tree)):
+        yield Concern(
+            "calculated from a quantile, which is known only to its bucket: how far the answer is off cannot be told; "
+            "compare the quantile itself",
+            refused=False,
+        )
+
+
+def _quantile(node: Node) -> Quantile | None:
+    """Through all that leaves a value as it is, or only multiplies it."""
+    if _is_call(node, "histogram_quantile"):
+        selectors = (below for below in nodes(node.args[1]) if isinstance(below, promql.VectorSelector))
+        return Quantile(tuple(dict.fromkeys(str(s).removesuffix("{}") for s in selectors)))
+    if isinstance(node, promql.Call) and node.func.name in SAME_VALUES:
+        return _quantile(node.args[0])
+    if isinstance(node, promql.ParenExpr | promql.SubqueryExpr):
+        return _quantile(node.expr)
+    if isinstance(node, promql.AggregateExpr):
+        return _quantile(node.expr) if str(node.op) in ONE_OF else None
+    return _quantile_of_two(node) if isinstance(node, promql.BinaryExpr) else None
+
+
+def _quantile_of_two(node: Node) -> Quantile | None:
+    left, right, op = _quantile(node.lhs), _quantile(node.rhs), str(node.op)
+    if op in ("and", "unless") or (op in (*GUARDS, "==") and not str(node.modifier).startswith("bool")):
+        return left
+    if op == "or":
+        scales = {q.scale for q in (left, right) if q}
+        series = (*(left.series if left else ()), *(right.series if right else ()))
+        return Quantile(tuple(dict.fromkeys(series)), scales.pop()) if len(scales) == 1 else None
+    if op in ("*", "/") and left and (factor := _positive(node.rhs)):
+        return Quantile(left.series, left.scale * factor if op == "*" else left.scale / factor)
+    if op == "*" and right and (factor := _positive(node.lhs)):
+        return Quantile(right.series, right.scale * factor)
+    return None
+
+
+def _positive(node: Node) -> float:
+    """The number written there; 0 for anything else."""
+    return float(node.val) if isinstance(node, promql.NumberLiteral) and 0 < node.val < math.inf else 0.0
+
+
+def _is_call(node: Node, function: str) -> bool:
+    return isinstance(node, promql.Call) and node.func.name == function
 
 
 def _never_zero(node: Node) -> bool:

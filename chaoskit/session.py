@@ -471,16 +471,21 @@ class Preview:
     steps: tuple[PlannedStep, ...]
     rights: Mapping[Right, bool | None]
     answers: Mapping[str, Answer]
+    warnings: tuple[str, ...] = ()
+    """What Prometheus' scrapes and buckets make of the experiment's queries and limits."""
 
 
 def preview(plan: Plan, cluster: Cluster, metrics: Metrics) -> Preview:
     objects = _present(plan, cluster)
-    queries = planning.queries(plan.experiment, plan.namespace, metrics.scrape_interval())
+    interval = metrics.scrape_interval()
+    queries = planning.queries(plan.experiment, plan.namespace, interval)
+    answers = {name: metrics.instant(query, time.time()) for name, query in queries.items()}
     return Preview(
         plan=plan,
         steps=tuple(_planned(plan, i, objects) for i in range(len(plan.experiment.steps))),
         rights={right: cluster.allowed(right) for right in healing.rights(plan)},
-        answers={name: metrics.instant(query, time.time()) for name, query in queries.items()},
+        answers=answers,
+        warnings=tuple(planning.doubts(plan.experiment, queries, answers, interval)),
     )
 
 

@@ -232,7 +232,8 @@ def from_document(document: Document, folder: Path) -> Experiment:
     experiment = _assemble(parsed, folder)
     if found := list(_contradictions(experiment, document)):
         raise ExperimentError(found)
-    return replace(experiment, warnings=tuple(_concerns(experiment, document, refused=False)))
+    warnings = (*_concerns(experiment, document, refused=False), *_bucketed(experiment, document))
+    return replace(experiment, warnings=warnings)
 
 
 def _assemble(parsed: ExperimentFile, folder: Path) -> Experiment:
@@ -266,7 +267,7 @@ def _contradictions(experiment: Experiment, document: Document) -> Iterable[str]
     yield from _unknown_steps(experiment, names, document)
     yield from _beyond_the_load(experiment, document)
     known = [*experiment.metrics, *MEASURES]
-    for path, condition in _conditions(experiment):
+    for path, condition in conditions(experiment):
         if condition.name not in known:
             yield f"{document.place(path)}: nothing is called {condition.name!r}{_did_you_mean(condition.name, known)}"
         elif condition.name in MEASURES and (why := _unmeasured(condition.name, experiment.load)):
@@ -285,6 +286,16 @@ def _concerns(experiment: Experiment, document: Document, *, refused: bool) -> I
         for concern in promql.concerns(query):
             if concern.refused == refused:
                 yield f"{document.place(path)}: {path[-1]}: {concern.what}"
+
+
+def _bucketed(experiment: Experiment, document: Document) -> Iterable[str]:
+    """Limits of quantiles. Which buckets there are, only Prometheus knows."""
+    for path, condition in conditions(experiment):
+        if promql.quantile(experiment.metrics.get(condition.name, "")):
+            yield (
+                f"{document.place(path)}: {condition.text}: a quantile is known only to its bucket; unless the limit "
+                "is a boundary, a value in its bucket decides nothing (chaoskit plan tells the boundaries)"
+            )
 
 
 def _queries(experiment: Experiment) -> Iterable[tuple[Path_, str]]:
@@ -338,7 +349,8 @@ def _beyond_the_load(experiment: Experiment, document: Document) -> Iterable[str
             )
 
 
-def _conditions(experiment: Experiment) -> Iterable[tuple[Path_, Condition]]:
+def conditions(experiment: Experiment) -> Iterable[tuple[Path_, Condition]]:
+    """All that is compared with a limit, each with its place in the file."""
     if experiment.steady_state:
         for i, condition in enumerate(experiment.steady_state.hold):
             yield ("steady_state", "hold", i), condition

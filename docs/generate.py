@@ -658,6 +658,10 @@ Refused, for no answer could be right: what is no PromQL, a rate over less than 
 which a counter that starts anew is hidden). Warned of: a rate over a range that holds fewer than four scrapes of the
 usual 15 s, and a division that can be by zero without saying what that means; `/ (… > 0)` makes it "no data", and
 `or vector(0)` behind that makes it zero.
+
+Warned of, too: a limit of a quantile of a histogram, for a quantile is known only to its bucket. Let the limit be one
+of the boundaries ([why](verdicts.md#quantiles-of-histograms)). `chaoskit plan` asks Prometheus for them, names the two
+beside a limit that is none, and holds ranges against the real scrape interval.
 """
 
 

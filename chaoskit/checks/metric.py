@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from chaoskit import conditions, units
+from chaoskit import buckets, conditions, units
 from chaoskit.checks.judging import WITNESS, asked_of, inconclusive, landed_or_why, witnessed
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Check, Record
@@ -95,7 +95,7 @@ class Metric(Check):
 
     def _judge_answer(self, record: Record, began: float, ended: float) -> Finding:
         answer = record.answers.get(self.holds.name)
-        shown = (_evidence(record, answer, began, ended),) if answer else ()
+        shown: tuple[Evidence, ...] = (_evidence(record, answer, began, ended),) if answer else ()
         if self.when == "at the end":
             # Only what is still there at the end counts: a series may have ended with its pod long before.
             began = max(began, ended - LATE_SCRAPES * record.scrape_interval_s)
@@ -103,12 +103,14 @@ class Metric(Check):
         values = [v for s in series for _, v in s.points]
         finite = [v for v in values if math.isfinite(v)]
         unit = self.holds.unit
-        worst = self.holds.worst(finite) if finite else None
-        if worst is not None and self.holds.holds(worst) is False and not (answer and answer.warnings):
-            return self._finding(worst, unit, shown, self._of_samples(len(values)))
-        if why or worst is None:
-            return inconclusive(self, why or "no data", step=self.of, evidence=shown, value=worst, unit=unit)
-        return self._finding(worst, unit, shown, self._of_samples(len(values)))
+        known = buckets.read(record.metrics.get(self.holds.name, ""), record.answers)
+        if known:
+            shown = (*shown, Evidence("buckets", {"boundaries": list(known.boundaries)}))
+        value, doubt = buckets.decisive(self.holds, finite, known) if finite else (None, "no data")
+        violated = not doubt and self.holds.holds(value) is False and not (answer and answer.warnings)
+        if value is None or ((why or doubt) and not violated):
+            return inconclusive(self, why or doubt, step=self.of, evidence=shown, value=value, unit=unit)
+        return self._finding(value, unit, shown, self._of_samples(len(values)))
 
     def _of_samples(self, number: int) -> str:
         last = "last " if self.when == "at the end" else ""

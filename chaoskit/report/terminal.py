@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chaoskit import evidence
+from chaoskit import buckets, evidence
 from chaoskit.batch import Batch
 from chaoskit.contracts import Record
 from chaoskit.model import Answer, Finding, Right, Target, Verdict
@@ -177,6 +177,8 @@ class PreviewLike(Protocol):
     def rights(self) -> Mapping[Right, bool | None]: ...
     @property
     def answers(self) -> Mapping[str, Answer]: ...
+    @property
+    def warnings(self) -> Sequence[str]: ...
 
 
 def print_preview(preview: PreviewLike, console: Console | None = None) -> None:
@@ -186,6 +188,7 @@ def print_preview(preview: PreviewLike, console: Console | None = None) -> None:
         ("Steps", _planned),
         ("Rights", _rights),
         ("Queries now", _queries),
+        ("Warnings", lambda preview: iter(preview.warnings)),
     ]
     plan = preview.plan
     console.print(Text(wording.one_line(f"namespace {plan.namespace}, seed {plan.seed}; nothing is touched")))
@@ -214,6 +217,8 @@ def _rights(preview: PreviewLike) -> Iterator[str]:
 
 def _queries(preview: PreviewLike) -> Iterator[str]:
     for name, answer in preview.answers.items():
+        if name.startswith(buckets.PREFIX):
+            continue
         yield f"{name} = {_value_now(answer)}"
         yield f"  {wording.one_line(answer.query)}"
 

@@ -31,7 +31,7 @@ from streams import (
     step,
 )
 
-from chaoskit.model import Verdict
+from chaoskit.model import Answer, Series, Verdict
 from chaoskit.objects import uid
 from chaoskit.samples import Outcome, Stream
 
@@ -140,6 +140,67 @@ def promql() -> Iterator[Case]:
     yield Case("metric: scrapes every 5 s", PASS, DURING, slow)
     slower = {"scrape_interval_s": 15.0, "answers": {"errors": answer(points(0.0, every=15.0))}}
     yield Case("metric: one scrape in 15 s", OPEN, DURING, slower, "single scrape")
+
+
+# ── metric: quantiles of histograms ──────────────────────────────────────────────────────────────────────────────────
+
+P99 = "histogram_quantile(0.99, sum by (le) (rate(shop_seconds_bucket[5s])))"
+BOUNDARIES = ("0.1", "0.25", "0.5", "1", "+Inf")
+
+
+def boundaries(*les: str, **more) -> Answer:
+    return Answer("q", tuple(Series({"le": le}, points(3.0)) for le in les), **more)
+
+
+def quantile(name, verdict, limit, value, says="", buckets=None) -> Case:
+    """What Prometheus shows of the quantile, and what it says of the buckets; BOUNDARIES where nothing is said."""
+    told = boundaries(*BOUNDARIES) if buckets is None else buckets
+    answers = {"errors": answer(points(value)), "buckets: shop_seconds_bucket": told}
+    record = {"metrics": {"errors": P99}, "answers": answers}
+    return Case(f"quantile: {name}", verdict, holds(f"errors {limit}"), record, says)
+
+
+def quantiles() -> Iterator[Case]:
+    for limit, value, verdict in (
+        ("< 300ms", 0.2, PASS),
+        ("< 300ms", 0.25, PASS),
+        ("< 300ms", 0.27, OPEN),
+        ("< 300ms", 0.45, OPEN),
+        ("< 300ms", 0.6, FAIL),
+        ("<= 250ms", 0.25, PASS),
+        ("< 250ms", 0.24, PASS),
+        ("< 250ms", 0.25, OPEN),
+        ("< 250ms", 0.26, FAIL),
+        ("> 300ms", 0.27, OPEN),
+        ("> 300ms", 0.45, OPEN),
+        ("> 300ms", 0.51, PASS),
+        (">= 250ms", 0.25, OPEN),
+        ("< 2s", 0.9, PASS),
+        ("< 2s", 1.0, OPEN),
+        ("<= 1s", 1.0, OPEN),
+        ("< 500ms", 1.0, FAIL),
+        ("< 300ms", NAN, OPEN),
+    ):
+        yield quantile(f"{value} of {limit}", verdict, limit, value)
+    yield quantile("in the limit's bucket once", OPEN, "< 300ms", at(15, 0.4, 0.2), "both between")
+    yield quantile(
+        "in the limit's bucket once, beyond it once", FAIL, "< 300ms", lambda t: {13: 0.4, 15: 0.6}.get(t, 0.2)
+    )
+    yield quantile(
+        "no answer about the buckets",
+        OPEN,
+        "< 300ms",
+        0.01,
+        "connection refused",
+        boundaries(error="connection refused"),
+    )
+    yield quantile("no buckets", OPEN, "< 300ms", 0.01, "no data", boundaries())
+    yield quantile("some buckets", OPEN, "< 300ms", 0.01, "away", boundaries("0.1", warnings=("a store is away",)))
+    yield quantile("no bucket but the last", OPEN, "< 300ms", 0.01, buckets=boundaries("+Inf"))
+    mixed = Answer("q", tuple(Series({"le": le}, points(n)) for le, n in zip(BOUNDARIES, (3, 3, 1, 3, 3), strict=True)))
+    yield quantile("one of three pods has other buckets", OPEN, "< 600ms", 0.45, "0.25 s and 1 s", mixed)
+    native = Answer("q", (Series({}, points(3.0)),))
+    yield quantile("native histograms", PASS, "< 300ms", 0.29, buckets=native)
 
 
 # ── metric: measures of the load ─────────────────────────────────────────────────────────────────────────────────────
@@ -437,6 +498,7 @@ def wholes() -> Iterator[Case]:
 
 CASES: tuple[Case, ...] = (
     *promql(),
+    *quantiles(),
     *measures(),
     *outages(),
     *recoveries(),

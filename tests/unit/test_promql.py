@@ -77,10 +77,64 @@ def test_what_is_right_is_let_through(query):
     assert promql.concerns(query) == []
 
 
-def test_the_series_behind_a_quantile_are_found():
-    query = "histogram_quantile(0.99, sum by (le) (rate(shop_duration_seconds_bucket[$window])))"
-    assert promql.quantile_buckets(query) == "shop_duration_seconds_bucket"
-    assert promql.quantile_buckets("rate(shop_duration_seconds_count[1m])") == ""
+P99 = 'histogram_quantile(0.99, sum by (le) (rate(shop_seconds_bucket{app="front"}[$window])))'
+SHOP = 'shop_seconds_bucket{app="front"}'
+OTHER = "histogram_quantile(0.5, rate(other_bucket[1m]))"
+
+
+@pytest.mark.parametrize(
+    ("query", "series", "scale"),
+    [
+        (P99, (SHOP,), 1),
+        (f"max({P99})", (SHOP,), 1),
+        (f"topk(2, ({P99}))", (SHOP,), 1),
+        (f"max_over_time({P99}[5m:])", (SHOP,), 1),
+        (f"1000 * {P99}", (SHOP,), 1000),
+        (f"{P99} * 1e3", (SHOP,), 1000),
+        (f"{P99} / 60", (SHOP,), 1 / 60),
+        (f"{P99} > 0", (SHOP,), 1),
+        (f"{P99} and on() up", (SHOP,), 1),
+        (f"{P99} or vector(0)", (SHOP,), 1),
+        (f"{P99} or {OTHER}", (SHOP, "other_bucket"), 1),
+    ],
+)
+def test_the_series_behind_a_quantile_are_found(query, series, scale):
+    found = promql.quantile(query)
+    assert found is not None
+    assert (found.series, found.scale) == (series, scale)
+    assert promql.concerns(query) == []
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        f"{P99} - {OTHER}",
+        f"avg({P99})",
+        f"avg_over_time({P99}[5m:])",
+        f"{P99} > bool 0.3",
+        f"-1 * {P99}",
+        f"clamp_max({P99}, 0.2)",
+        f"1000 * {P99} or {OTHER}",
+    ],
+)
+def test_what_is_calculated_from_a_quantile_is_warned_of(query):
+    assert promql.quantile(query) is None
+    (concern,) = promql.concerns(query)
+    assert "calculated from a quantile" in concern.what
+    assert not concern.refused
+
+
+def test_what_has_no_quantile_in_it_is_none():
+    for query in ("rate(shop_seconds_count[1m])", "up", "sum(shop_seconds_bucket)", "no promql ("):
+        assert promql.quantile(query) is None
+
+
+def test_a_limit_of_a_quantile_is_warned_of_at_its_place():
+    text = EXPERIMENT.format(query=P99).replace("errors < 1%", "errors < 300ms")
+    (warning,) = spec.loads(text, "shop.yaml").warnings
+    assert warning.startswith("shop.yaml:8:")
+    assert "errors < 300ms" in warning
+    assert "chaoskit plan" in warning
 
 
 def test_only_ranges_written_as_numbers_count_as_short():

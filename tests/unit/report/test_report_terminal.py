@@ -195,8 +195,10 @@ class Preview:
         default_factory=lambda: {
             "errors": Answer("up[5s]", (Series({}, ((1.0, 0.25),)),)),
             "broken": Answer("up", (), (), "connection refused"),
+            "buckets: a_bucket": Answer("count by (le) (a_bucket)", ()),
         }
     )
+    warnings: tuple = ("p99 < 300ms: the limit lies between two boundaries",)
 
 
 def test_a_preview_shows_targets_rights_queries_and_the_undo():
@@ -209,6 +211,8 @@ def test_a_preview_shows_targets_rights_queries_and_the_undo():
     assert "errors = 0.25" in text
     assert "up[5s]" in text  # brackets are no markup
     assert "broken = ? no answer: connection refused" in text
+    assert "count by" not in text
+    assert "Warnings\n  p99 < 300ms: the limit lies between two boundaries" in text
 
 
 def test_a_refused_step_says_why():
