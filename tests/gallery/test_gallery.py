@@ -1,15 +1,18 @@
 """The gallery, proven both ways: each experiment passes on the app that it names, and fails, for the reason that is
 stated, on each app that has the weakness it is meant to catch (tests/weak/NAME/fails.yaml).
 
-`make gallery` runs it; it takes a quarter of an hour and writes what it measured to docs/bench/gallery.md.
+`make gallery` runs it. What each case measured is kept in runs/gallery, and as soon as every case has been run,
+docs/bench/gallery.md tells it.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -49,42 +52,86 @@ def weak_apps() -> list[Weak]:
     return found
 
 
+@dataclass(frozen=True)
+class Row:
+    """What one case measured."""
+
+    experiment: str
+    app: str
+    verdict: str
+    why: str
+    seconds: float
+    """Of the whole run, from the namespace to the report."""
+    load: float
+    """The machine's load average just before the run."""
+    day: str
+
+
 @pytest.fixture(scope="module")
-def rows(embedded_cluster: EmbeddedCluster) -> Iterator[list[str]]:
-    """The table's rows; written when every case has run."""
-    found: list[str] = []
-    began = time.monotonic()
-    yield found
-    if len(found) == len(EXPERIMENTS) + len(weak_apps()):
-        TABLE.write_text(table(found, time.monotonic() - began, embedded_cluster.profile))
+def kept(embedded_cluster: EmbeddedCluster) -> Iterator[Path]:
+    """Where the rows are kept."""
+    folder = ROOT / "runs" / "gallery" / "rows"
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    names = [row_name(path, None) for path in EXPERIMENTS]
+    weak = [row_name(case.experiment, case.folder) for case in weak_apps()]
+    if all((folder / name).exists() for name in names + weak):
+        holds, fails = ([read(folder / name) for name in some] for some in (names, weak))
+        TABLE.write_text(table(holds, fails, embedded_cluster.profile))
 
 
-def table(rows: list[str], seconds: float, profile: str) -> str:
-    head = (
-        "# The gallery, as it last ran\n\n"
-        "`make gallery`: every experiment on the app that it names, and on each app with the weakness it is meant to\n"
-        f"catch. {time.strftime('%Y-%m-%d')}, the {profile} profile, {seconds / 60:.0f} minutes in all.\n\n"
-        "| experiment | app | verdict | what decided it | seconds |\n|---|---|---|---|---|\n"
+def row_name(experiment: Path, app: Path | None) -> str:
+    return f"{experiment.stem}{f'-on-{app.name}' if app else ''}.json"
+
+
+def read(file: Path) -> Row:
+    return Row(**json.loads(file.read_text()))
+
+
+def table(holds: list[Row], fails: list[Row], profile: str) -> str:
+    rows = "\n".join(
+        f"| {row.experiment} | {row.app} | {row.verdict} | {row.why} | {row.seconds:.0f} | {row.load:.1f} | {row.day} |"
+        for row in holds + fails
     )
-    return head + "\n".join(rows) + "\n"
+    return f"""# The gallery, as each case last ran
+
+`make gallery`: every experiment on the app that it names, and on each app with the weakness that it is meant to catch.
+The {profile} profile, {os.cpu_count()} cores. The {len(holds)} experiments on apps that hold took
+{sum(row.seconds for row in holds) / 60:.0f} minutes in all, the {len(fails)} on weak ones
+{sum(row.seconds for row in fails) / 60:.0f} minutes.
+
+| experiment | app | verdict | what decided it | seconds | load average before | day |
+|---|---|---|---|---|---|---|
+{rows}
+"""
 
 
-def run(experiment: Path, app: Path | None, rows: list[str]) -> Run:
+def run(experiment: Path, app: Path | None, kept: Path) -> Run:
     loaded = spec.load(experiment)
     if app is not None:
         loaded = spec.with_changes(loaded, {"app": {"manifests": str(app)}})
-    began = time.monotonic()
+    began, load = time.monotonic(), os.getloadavg()[0]
     with Session(Options(seed=7, runs=ROOT / "runs" / "gallery"), print) as session:
         done = session.run(loaded, lambda _live: None)
-    decided = next((f for f in done.result.findings if f.verdict is done.result.verdict), None)
-    value = show(decided.value, decided.unit, decided.uncertainty) if decided and decided.value is not None else ""
-    why = f"{decided.name}: {value or decided.reason}" if decided else done.result.sentence
-    shown = f"tests/weak/{app.name}" if app else loaded.app.manifests.removeprefix("../")
-    rows.append(
-        f"| {experiment.name} | {shown} | {done.result.verdict.value} | {why.replace('|', '/')} "
-        f"| {time.monotonic() - began:.0f} |"
+    row = Row(
+        experiment.name,
+        f"tests/weak/{app.name}" if app else loaded.app.manifests.removeprefix("../"),
+        done.result.verdict.value,
+        what_decided(done).replace("|", "/"),
+        time.monotonic() - began,
+        load,
+        time.strftime("%Y-%m-%d"),
     )
+    (kept / row_name(experiment, app)).write_text(json.dumps(asdict(row)))
     return done
+
+
+def what_decided(done: Run) -> str:
+    finding = next((f for f in done.result.findings if f.verdict is done.result.verdict), None)
+    if finding is None:
+        return done.result.sentence
+    value = show(finding.value, finding.unit, finding.uncertainty) if finding.value is not None else ""
+    return f"{finding.name}: {value or finding.reason}"
 
 
 def said(done: Run) -> str:
@@ -93,15 +140,15 @@ def said(done: Run) -> str:
 
 
 @pytest.mark.parametrize("experiment", [pytest.param(path, id=path.stem) for path in EXPERIMENTS])
-def test_the_app_holds(experiment: Path, rows: list[str]) -> None:
-    done = run(experiment, None, rows)
+def test_the_app_holds(experiment: Path, kept: Path) -> None:
+    done = run(experiment, None, kept)
     assert done.result.verdict is Verdict.PASSED, said(done)
     assert done.result.exit_code == 0, said(done)
 
 
 @pytest.mark.parametrize("weak", [pytest.param(w, id=f"{w.folder.name}-{w.experiment.stem}") for w in weak_apps()])
-def test_the_weakness_is_caught_and_named(weak: Weak, rows: list[str]) -> None:
-    done = run(weak.experiment, weak.folder, rows)
+def test_the_weakness_is_caught_and_named(weak: Weak, kept: Path) -> None:
+    done = run(weak.experiment, weak.folder, kept)
     assert done.result.verdict is Verdict.FAILED, said(done)
     failed = [f for f in done.result.asked if f.kind == weak.finding and f.verdict is Verdict.FAILED]
     assert any(re.search(weak.because, f.reason) for f in failed), said(done)
