@@ -2,11 +2,12 @@
 
 Nothing of chaoskit's own is imported until an experiment is collected: being installed costs other tests nothing.
 A failed expectation is a failure; an inconclusive one is an error (of the set-up), which is what JUnit calls it too.
+An experiment that says `repeat` is run as often as it says, and an item passes if its expectation held every time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
     from chaoskit.contracts import Check, StepRecord
     from chaoskit.evidence import Chain
     from chaoskit.model import Finding, Outage
-    from chaoskit.session import Run, Session
+    from chaoskit.repetitions import Spread
+    from chaoskit.session import Options, Run, Session
     from chaoskit.spec import Experiment
 
 OPTIONS = {
@@ -50,16 +52,23 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Experiment
 # ── one cluster for the whole session ────────────────────────────────────────────────────────────────────────────────
 
 
-class _Cluster:
+def _opened(options: Options) -> Session:
+    from chaoskit.session import Session
+
+    return Session(options, _quiet)
+
+
+class Cluster:
     """The chaoskit session of a pytest session: opened by the first run, closed at the end."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, opened: Callable[[Options], Session] = _opened) -> None:
         self._config = config
+        self._opened = opened
         self._session: Session | None = None
 
     def session(self) -> Session:
         if self._session is None:
-            from chaoskit.session import Options, Session
+            from chaoskit.session import Options
 
             given = {name: str(self._config.getoption(f"--chaoskit-{name}")) for name in OPTIONS}
             options = Options(
@@ -71,7 +80,7 @@ class _Cluster:
                 seed=_seed(given["seed"]),
                 runs=Path(given["out"] or "runs"),
             )
-            self._session = Session(options, _quiet)
+            self._session = self._opened(options)
             self._session.__enter__()
         return self._session
 
@@ -80,7 +89,7 @@ class _Cluster:
             self._session.__exit__(None, None, None)
 
 
-_KEY = pytest.StashKey[_Cluster]()
+CLUSTER = pytest.StashKey[Cluster]()
 
 
 def _quiet(_text: str) -> None:
@@ -95,33 +104,34 @@ def _seed(text: str) -> int | None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_KEY] = _Cluster(config)
+    config.stash[CLUSTER] = Cluster(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _KEY in config.stash:
-        config.stash[_KEY].close()
+    if CLUSTER in config.stash:
+        config.stash[CLUSTER].close()
 
 
-def _run(config: pytest.Config, experiment: Experiment) -> Run:
-    """Ctrl-C is heard by the run, which heals, and then ends the whole session as it does in any test."""
+def _run(config: pytest.Config, experiment: Experiment) -> tuple[Run, ...]:
+    """Runs it as often as it says. Ctrl-C is heard by the run, which heals, and then ends the whole session as it does
+    in any test."""
     from chaoskit.adapters.locust import check_locustfile
 
     if own := experiment.own_locustfile:
         check_locustfile(own)
-    done = config.stash[_KEY].session().run(experiment, lambda _live: None)
-    if done.interrupted:
-        raise KeyboardInterrupt(done.result.error)
-    return done
+    runs = tuple(config.stash[CLUSTER].session().runs(experiment, lambda _live: None))
+    if runs[-1].interrupted:
+        raise KeyboardInterrupt(runs[-1].result.error)
+    return runs
 
 
 # ── experiment files as tests ────────────────────────────────────────────────────────────────────────────────────────
 
 
 class ExperimentFile(pytest.File):
-    """An experiment: run once, by the first of its items that is reached."""
+    """An experiment: run by the first of its items that is reached, and not again for the others."""
 
-    _done: Run | None = None
+    _done: tuple[Run, ...] = ()
     _broken: BaseException | None = None
 
     def collect(self) -> Iterator[pytest.Item]:
@@ -135,11 +145,11 @@ class ExperimentFile(pytest.File):
         for check in experiment.expect:
             yield ExpectationItem.from_parent(self, name=check.title(), experiment=experiment, check=check)
 
-    def done(self, experiment: Experiment) -> Run:
-        """The run. What broke it breaks every item alike, without running it again."""
+    def done(self, experiment: Experiment) -> tuple[Run, ...]:
+        """The runs. What broke it breaks every item alike, without running it again."""
         if self._broken is not None:
             raise self._broken
-        if self._done is None:
+        if not self._done:
             try:
                 self._done = _run(self.config, experiment)
             except BaseException as error:
@@ -156,28 +166,39 @@ class ExpectationItem(pytest.Item):
         self._experiment, self._check = experiment, check
 
     def setup(self) -> None:
-        """Runs the experiment, if that is still to be done; an undecided expectation ends here, as an error."""
+        """Runs the experiment, if that is still to be done; an undecided expectation ends here, as an error. One that
+        failed in any of the runs has failed, whatever could not be decided in another."""
         from chaoskit.model import Verdict
 
-        run = self._file.done(self._experiment)
-        self.user_properties += [("chaoskit_run", run.result.run), ("chaoskit_report", str(run.report))]
-        finding = self._finding(run)
-        if finding.verdict is Verdict.INCONCLUSIVE:
-            raise InconclusiveError(explain(run, finding))
-        undecided = [f for f in run.result.findings if not f.asked and f.verdict is Verdict.INCONCLUSIVE]
-        if undecided and finding.verdict is Verdict.PASSED:
-            raise InconclusiveError(explain(run, undecided[0]))
+        found = self._found()
+        self.user_properties += _properties(self.name, found)
+        if any(finding.verdict is Verdict.FAILED for _, finding in found):
+            return
+        for run, finding in found:
+            if doubt := finding if finding.verdict is Verdict.INCONCLUSIVE else _undecided(run):
+                raise InconclusiveError(self._explain(found, run, doubt))
 
     def runtest(self) -> None:
         from chaoskit.model import Verdict
 
-        run = self._file.done(self._experiment)
-        finding = self._finding(run)
-        if finding.verdict is Verdict.FAILED:
-            raise ExpectationError(explain(run, finding))
+        found = self._found()
+        for run, finding in found:
+            if finding.verdict is Verdict.FAILED:
+                raise ExpectationError(self._explain(found, run, finding))
 
-    def _finding(self, run: Run) -> Finding:
-        return run.result.asked[self._experiment.expect.index(self._check)]
+    def _found(self) -> list[tuple[Run, Finding]]:
+        """What each run found of this expectation."""
+        number = self._experiment.expect.index(self._check)
+        return [(run, run.result.asked[number]) for run in self._file.done(self._experiment)]
+
+    def _explain(self, found: Sequence[tuple[Run, Finding]], run: Run, finding: Finding) -> str:
+        """The run that decided; of several, first how all of them went."""
+        from chaoskit import repetitions
+
+        said = explain(run, finding)
+        if len(found) == 1:
+            return said
+        return f"{repetitions.line(_spread(self.name, found))}\nrun {run.folder.name}: {said}"
 
     @property
     def _file(self) -> ExperimentFile:
@@ -193,6 +214,37 @@ class ExpectationItem(pytest.Item):
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
         return self.path, None, f"{self._experiment.name}: {self.name}"
+
+
+def _undecided(run: Run) -> Finding | None:
+    """What the whole run rests on and what was not in order."""
+    from chaoskit.model import Verdict
+
+    return next((f for f in run.result.findings if not f.asked and f.verdict is Verdict.INCONCLUSIVE), None)
+
+
+def _spread(name: str, found: Sequence[tuple[Run, Finding]]) -> Spread:
+    from chaoskit import repetitions
+
+    return repetitions.spread(name, [finding for _, finding in found])
+
+
+def _properties(name: str, found: Sequence[tuple[Run, Finding]]) -> list[tuple[str, object]]:
+    """For the JUnit file: the run and its report; of several runs, how often it held, and the spread of its number."""
+    from chaoskit import repetitions
+
+    first = found[0][0]
+    if len(found) == 1:
+        return [("chaoskit_run", first.result.run), ("chaoskit_report", str(first.report))]
+    seen = _spread(name, found)
+    numbers = {"least": seen.least, "median": seen.median, "most": seen.most, "deviation": seen.deviation}
+    return [
+        ("chaoskit_runs", " ".join(run.result.run for run, _ in found)),
+        ("chaoskit_report", str(first.folder.parent / repetitions.PAGE)),
+        ("chaoskit_held", f"{seen.passed} of {seen.runs}"),
+        *((f"chaoskit_{word}", f"{value:.6g}") for word, value in numbers.items() if value is not None),
+        *([("chaoskit_unit", seen.unit)] if seen.unit and seen.median is not None else []),
+    ]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -245,19 +297,29 @@ class Chaos:
 
 
 class Outcome:
-    """A finished run, for assertions. What the evidence cannot answer raises InconclusiveError."""
+    """What became of an experiment, for assertions. What the evidence cannot answer raises InconclusiveError.
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    Of one that says `repeat`, it tells of all its runs: the worst verdict, the longest outage. Each is in `runs`.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self._runs = tuple(runs)
+
+    @property
+    def runs(self) -> tuple[Outcome, ...]:
+        return tuple(Outcome([run]) for run in self._runs)
 
     @property
     def folder(self) -> Path:
-        return self._run.folder
+        """The run's folder, or the one with all of the runs in it."""
+        return self._runs[0].folder if len(self._runs) == 1 else self._runs[0].folder.parent
 
     @property
     def verdict(self) -> str:
         """`passed`, `inconclusive` or `failed`."""
-        return self._run.result.verdict.value
+        from chaoskit.model import worst
+
+        return worst([run.result.verdict for run in self._runs]).value
 
     @property
     def passed(self) -> bool:
@@ -265,39 +327,60 @@ class Outcome:
 
     @property
     def findings(self) -> Mapping[str, Finding]:
-        return {f.name: f for f in self._run.result.findings}
+        """By name; of several runs, the first of the worst."""
+        found: dict[str, Finding] = {}
+        for finding in (f for run in self._runs for f in run.result.findings):
+            if finding.name not in found or finding.verdict.rank > found[finding.name].verdict.rank:
+                found[finding.name] = finding
+        return found
+
+    @property
+    def spreads(self) -> Mapping[str, Spread]:
+        """By expectation: how often it held, and how far its numbers are apart."""
+        from chaoskit import repetitions
+
+        return {s.name: s for s in repetitions.summarise([run.result for run in self._runs]).spreads}
 
     def outage(self, step: str, *, connections: str = "fresh") -> Outage:
         """The longest outage that the pulse saw in a step; one of 0 seconds if no request was lost."""
-        from chaoskit import evidence
-        from chaoskit.checks.outage import STREAMS
-        from chaoskit.model import Outage
-
-        record, found = self._run.record, self._step(step)
-        ended = found.ended if found.ended is not None else record.ended
-        seen = evidence.outages(record.pulse, STREAMS[connections], found.began, ended, record.pulse_period_s)
-        if not seen.due or seen.blind_s > 2 * record.pulse_period_s:
-            raise InconclusiveError(f"the pulse is blind for {seen.blind_s:.2f} s of “{step}”")
-        return seen.longest or Outage(found.began, found.began, found.began, found.began, 0)
+        return max((_outage(run, step, connections) for run in self._runs), key=lambda outage: outage.seconds)
 
     def recovery(self, step: str) -> tuple[Chain, ...]:
         """The recovery chain of each pod that the step took."""
         from chaoskit import evidence
 
-        return evidence.recovery_chains(self._run.record, self._step(step))
+        return tuple(c for run in self._runs for c in evidence.recovery_chains(run.record, _step(run, step)))
 
     def explain(self) -> str:
         """The verdict, and each finding that did not pass."""
-        bad = [explain(self._run, f) for f in self._run.result.findings if f.verdict.value != "passed"]
-        return "\n".join([self._run.result.sentence, *bad])
+        from chaoskit import repetitions
 
-    def _step(self, name: str) -> StepRecord:
-        from chaoskit.checks.judging import landed_or_why
+        bad = [explain(run, f) for run in self._runs for f in run.result.findings if f.verdict.value != "passed"]
+        if len(self._runs) == 1:
+            return "\n".join([self._runs[0].result.sentence, *bad])
+        return "\n".join([*repetitions.lines(repetitions.summarise([run.result for run in self._runs])), *bad])
 
-        step, why = landed_or_why(self._run.record, name)
-        if step is None:
-            raise InconclusiveError(f"“{name}”: {why}")
-        return step
+
+def _outage(run: Run, name: str, connections: str) -> Outage:
+    from chaoskit import evidence
+    from chaoskit.checks.outage import STREAMS
+    from chaoskit.model import Outage
+
+    record, found = run.record, _step(run, name)
+    ended = found.ended if found.ended is not None else record.ended
+    seen = evidence.outages(record.pulse, STREAMS[connections], found.began, ended, record.pulse_period_s)
+    if not seen.due or seen.blind_s > 2 * record.pulse_period_s:
+        raise InconclusiveError(f"the pulse is blind for {seen.blind_s:.2f} s of “{name}”")
+    return seen.longest or Outage(found.began, found.began, found.began, found.began, 0)
+
+
+def _step(run: Run, name: str) -> StepRecord:
+    from chaoskit.checks.judging import landed_or_why
+
+    step, why = landed_or_why(run.record, name)
+    if step is None:
+        raise InconclusiveError(f"“{name}”: {why}")
+    return step
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from chaoskit.model import Verdict
+from chaoskit.model import Finding, Verdict
 from chaoskit.result import Result
 from chaoskit.units import show
 
@@ -61,7 +61,11 @@ def summarise(results: Sequence[Result]) -> Repetitions:
 
 
 def _spread(name: str, results: Sequence[Result]) -> Spread:
-    found = [finding for result in results for finding in result.asked if finding.name == name]
+    return spread(name, [finding for result in results for finding in result.asked if finding.name == name])
+
+
+def spread(name: str, found: Sequence[Finding]) -> Spread:
+    """Of the findings of one expectation, one from each run."""
     values = [finding.value for finding in found if finding.value is not None]
     verdicts = [finding.verdict for finding in found]
     return Spread(
@@ -79,10 +83,10 @@ def _spread(name: str, results: Sequence[Result]) -> Spread:
 
 def lines(found: Repetitions) -> list[str]:
     """For a terminal: the sentence, and a line for each expectation."""
-    return [found.sentence, *(f"  {_line(spread)}" for spread in found.spreads)]
+    return [found.sentence, *(f"  {line(seen)}" for seen in found.spreads)]
 
 
-def _line(spread: Spread) -> str:
+def line(spread: Spread) -> str:
     numbers = f"; {_numbers(spread)}" if spread.median is not None else ""
     return f"{spread.name}: held in {spread.passed} of {spread.runs}{numbers}"
 

@@ -142,6 +142,9 @@ class Session:
         kubeconfig = own.kubeconfig_inside if self.options.inside else own.kubeconfig
         return KubeCluster.connect(kubeconfig, None, provider=_Machines(own), info=info, now=now)
 
+    def clock(self) -> Clock:
+        return SystemClock()
+
     def metrics(self) -> PrometheusMetrics:
         from chaoskit.adapters.prometheus import PrometheusMetrics
 
@@ -212,7 +215,7 @@ class Session:
                 return
 
     def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
-        clock = SystemClock()
+        clock = self.clock()
         gateway = self._push_gateway()
         cluster = self.connect(clock)
         try:

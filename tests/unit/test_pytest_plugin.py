@@ -5,8 +5,18 @@ Runs on a cluster are shown in tests/cluster.
 
 from __future__ import annotations
 
-from chaoskit import session  # noqa: F401 - loaded before pytester looks which modules it must forget again
-from chaoskit.adapters import kube  # noqa: F401
+from collections.abc import Callable
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+from chaoskit.adapters import kube  # noqa: F401 - loaded before pytester looks which modules it must forget again
+from chaoskit.adapters.fake import FakeWorld, manifests
+from chaoskit.pytest_plugin import CLUSTER, Cluster
+from chaoskit.samples import Outcome
+from chaoskit.session import Options, Session
 
 pytest_plugins = ["pytester"]
 
@@ -63,3 +73,167 @@ def test_a_seed_must_be_a_number(pytester):
     (pytester.path / "pod-kill.yaml").write_text(EXPERIMENT)
     done = pytester.runpytest_inprocess("-q", "--chaoskit-seed", "abc", "--chaoskit-context", "nowhere")
     assert "--chaoskit-seed takes a number, not 'abc'" in str(done.stdout) + str(done.stderr)
+
+
+# ── repetitions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+REPEATED = """\
+name: the shop survives losing a pod
+repeat: 3
+app: {manifests: shop.yaml}
+load: {users: 3, pulse: {period: 50ms}}
+metrics: {strange: strange}
+steps:
+  - name: lose a pod
+    kill_pod: {of: deployment/front, mode: now}
+    watch: 6s
+expect:
+  - recovery: {of: lose a pod, within: 5s}
+  - outage: {of: lose a pod, at_most: 1s}
+  - metric: {holds: strange < 1, of: lose a pod}
+"""
+Told = Callable[[FakeWorld], None]
+
+
+class OnFake(Session):
+    """A Session whose every run is in a world of its own; `told` says what goes wrong in each of them."""
+
+    def __init__(self, options: Options, told: list[Told]) -> None:
+        super().__init__(options, print)
+        self._told = iter(told)
+        self._world = FakeWorld(7)
+
+    def __enter__(self):
+        return self
+
+    def clock(self):
+        self._world = FakeWorld(7)
+        self._world.metrics.table["strange"] = 0.5
+        next(self._told)(self._world)
+        return self._world.clock
+
+    def connect(self, clock=None):
+        return self._world.cluster
+
+    def metrics(self):
+        return self._world.metrics
+
+    def load(self):
+        return self._world.load
+
+
+class Plugin:
+    def __init__(self, told: list[Told]) -> None:
+        self._told = told
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config):
+        config.stash[CLUSTER] = Cluster(config, lambda options: OnFake(options, self._told))
+
+
+def nothing(world: FakeWorld) -> None:
+    pass
+
+
+def down(world: FakeWorld) -> None:
+    """The service is away for two seconds while the step is watched."""
+    world.clock.at(4.0, lambda: world.load.outage(world.clock.now(), world.clock.now() + 2, Outcome.REFUSED))
+
+
+def unknown(world: FakeWorld) -> None:
+    del world.metrics.table["strange"]
+
+
+def run_on_fake(pytester, *told: Told, repeat=3):
+    (pytester.path / "pod-kill.yaml").write_text(REPEATED.replace("repeat: 3", f"repeat: {repeat}"))
+    shop = (manifests.deployment("front", 3), manifests.service("front", kind="LoadBalancer"))
+    (pytester.path / "shop.yaml").write_text(yaml.safe_dump_all(shop))
+    options = ("--junitxml", "junit.xml", "--chaoskit-prometheus", "fake", "--chaoskit-seed", "7")
+    return pytester.runpytest_inprocess("-q", *options, plugins=[Plugin(list(told))])
+
+
+def cases(folder: Path) -> list[ElementTree.Element]:
+    parsed = ElementTree.parse(folder / "junit.xml")  # noqa: S314 - written by the pytest just run
+    return list(parsed.getroot().iter("testcase"))
+
+
+def properties(case: ElementTree.Element) -> dict[str, str]:
+    return {str(p.get("name")): str(p.get("value")) for p in case.iter("property")}
+
+
+def test_an_item_passes_if_its_expectation_held_in_every_run(pytester):
+    done = run_on_fake(pytester, nothing, nothing, nothing)
+    done.assert_outcomes(passed=3)
+    recovered, outage, strange = map(properties, cases(pytester.path))
+    assert {p["chaoskit_held"] for p in (recovered, outage, strange)} == {"3 of 3"}
+    assert len(set(outage["chaoskit_runs"].split())) == 3
+    assert 0 < float(recovered["chaoskit_least"]) <= float(recovered["chaoskit_median"])
+    assert float(recovered["chaoskit_median"]) <= float(recovered["chaoskit_most"])
+    assert recovered["chaoskit_unit"] == "s"
+    assert strange["chaoskit_deviation"] == "0"
+    summary = Path(outage["chaoskit_report"])
+    assert "held in 3 of 3 runs" in summary.read_text()
+    assert sorted(p.name for p in summary.parent.iterdir()) == ["01", "02", "03", "repetitions.json", "repetitions.md"]
+
+
+def test_an_item_fails_if_its_expectation_failed_in_any_run_and_says_how_often_it_held(pytester):
+    done = run_on_fake(pytester, nothing, down, nothing)
+    done.assert_outcomes(passed=2, failed=1)
+    text = str(done.stdout)
+    assert "held in 2 of 3; 0 s to 2" in text
+    assert "run 02: failed: " in text
+    _, outage, _ = map(properties, cases(pytester.path))
+    assert outage["chaoskit_held"] == "2 of 3"
+    assert float(outage["chaoskit_most"]) > 1 > float(outage["chaoskit_median"])
+
+
+def test_an_item_that_could_not_be_decided_in_one_run_is_an_error(pytester):
+    done = run_on_fake(pytester, nothing, nothing, unknown)
+    done.assert_outcomes(passed=2, errors=1)
+    assert "run 03: inconclusive: strange < 1" in str(done.stdout)
+    assert properties(cases(pytester.path)[2])["chaoskit_held"] == "2 of 3"
+
+
+def test_failed_in_one_run_and_undecided_in_another_is_failed(pytester):
+    def strange(world):
+        world.metrics.table["strange"] = 2.0
+
+    done = run_on_fake(pytester, unknown, strange, nothing)
+    done.assert_outcomes(passed=2, failed=1)
+    assert "held in 1 of 3; 0.5 to 2" in str(done.stdout)
+
+
+def test_a_single_run_has_its_own_report(pytester):
+    run_on_fake(pytester, nothing, repeat=1).assert_outcomes(passed=3)
+    found = properties(cases(pytester.path)[0])
+    assert set(found) == {"chaoskit_run", "chaoskit_report"}
+    assert found["chaoskit_report"].endswith("report.html")
+
+
+FROM_PYTHON = """\
+import pytest
+
+def test_all_runs_count(chaos):
+    run = chaos.run("pod-kill.yaml", repeat=2)
+    assert len(run.runs) == 2
+    assert [one.verdict for one in run.runs] == ["passed", "failed"]
+    assert run.verdict == "failed" and not run.passed
+    assert run.outage("lose a pod").seconds > 1
+    assert run.runs[0].outage("lose a pod").seconds < 1
+    assert len(run.recovery("lose a pod")) == 2
+    (spread,) = [s for name, s in run.spreads.items() if "outage" in name]
+    assert (spread.passed, spread.failed) == (1, 1)
+    assert [f.verdict.value for name, f in run.findings.items() if "outage" in name] == ["failed"]
+    assert (run.folder / "repetitions.md").exists()
+    assert run.runs[1].folder == run.folder / "02"
+    assert "held in 1 of 2 runs" in run.explain()
+"""
+
+
+def test_the_fixture_repeats_too(pytester):
+    pytester.makepyfile(FROM_PYTHON)
+    shop = (manifests.deployment("front", 3), manifests.service("front", kind="LoadBalancer"))
+    (pytester.path / "shop.yaml").write_text(yaml.safe_dump_all(shop))
+    (pytester.path / "pod-kill.yaml").write_text(REPEATED)
+    files = ("test_the_fixture_repeats_too.py", "--chaoskit-prometheus", "fake")
+    pytester.runpytest_inprocess("-q", *files, plugins=[Plugin([nothing, down])]).assert_outcomes(passed=1)

@@ -80,6 +80,9 @@ class FakeCluster:
         for namespace in ("default", "kube-system"):
             self._store.create(_with_defaults({"kind": "Namespace", "metadata": {"name": namespace}}))
 
+    def close(self) -> None:
+        """There is no connection to end."""
+
     # ── the port: reading ────────────────────────────────────────────────────────────────────────────────────────────
 
     def info(self) -> ClusterInfo:
