@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chaoskit import buckets, conditions, heal, journal, plan, record
+from chaoskit import buckets, conditions, heal, journal, notices, plan, record
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import (
@@ -139,6 +139,7 @@ class Engine:
         self._watching: list[Watching] = []
         self._info = UNKNOWN
         self._live = Live("", 0.0, 0.0)
+        self._notices: deque[Raw] = deque()
         self._intents = 0
         self._loading = self._armed = self._healing = False
         self._last_tick = self._last_log = -1.0
@@ -189,8 +190,7 @@ class Engine:
         self._watch()
         if self._plan.fresh:
             for manifest in self._plan.manifests:
-                self._cluster.apply(manifest, self._plan.namespace)
-                self._pump(0.0)
+                self._deploy(plan.labelled(manifest, self._plan.run))
         self._await_ready()
         if self._experiment.load:
             self._start_load(self._experiment)
@@ -335,6 +335,12 @@ class Engine:
         self._show(self._live)
 
     # ── deploying ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _deploy(self, manifest: Raw) -> None:
+        """It goes with its namespace, so nothing of it is to be undone."""
+        self._write("deploying", what=f"{manifest['kind'].lower()}/{name(manifest)}")
+        self._cluster.apply(manifest, self._plan.namespace)
+        self._pump(0.0)
 
     def _create_namespace(self) -> None:
         """Intent first, but the UID is known only afterwards: healing knows the namespace by the run's label."""
@@ -525,10 +531,26 @@ class Engine:
             self._write("step began", step=step.name)
             began = self._clock.now()
             _Scene(self, step, number).play()
+            self._tell_owners()
             self.wait_until(
                 lambda: False, max(0.0, began + step.watch_s - self._clock.now()), f"what follows from {step.name}"
             )
             self._write("step ended", step=step.name)
+
+    def _note_hit(self, intent: Intent, hit: Raw, what: str) -> None:
+        event = notices.event(self._plan, intent, hit, what, self._clock.unix(self._clock.now()))
+        if namespace(event) in notices.spaces(self._plan):
+            self._notices.append(event)
+
+    def _tell_owners(self) -> None:
+        """Best effort: whoever may not write Events, or meets an API that is away, leaves them out."""
+        while self._notices:
+            try:
+                self._cluster.create(self._notices.popleft())
+            except (UnreachableError, ForbiddenError):
+                self._notices.clear()
+            except PortError:
+                continue
 
     def _intend(self, what: str, target: Target, verb: str, step: str, change: Mapping[str, Any] | None) -> Intent:
         intent = Intent(self._plan.run, self._intents, step, verb, target, change or {})
@@ -567,6 +589,7 @@ class Engine:
         for intent, healed in self._heal(intents):
             if not healed.done:
                 left.append((f"{intent.verb} {intent.target}: {healed.how}", healed.fix))
+        self._tell_owners()
         return tuple(left)
 
     def undo(self, step: str) -> Sequence[str]:
@@ -675,6 +698,7 @@ class _Scene:
         why = plan.refusal(target, self._hit, self.objects, self.namespace, engine._experiment.safety)
         if why:
             raise RefusedError(why, fix="see the limits under safety in the experiment")
+        hit = self.objects.by_uid(target.kind, target.uid)
         intent = engine._intend(what, target, self._step.action.verb, self._step.name, change)
         if change and not self._annotated(intent):
             return False
@@ -684,6 +708,8 @@ class _Scene:
             return self._failed(intent, target, error)
         self._outcome(intent, "done")
         self._taken(intent, target)
+        if hit is not None and "kind" in hit:  # Neither the load nor a server of the platform: an object of the API.
+            engine._note_hit(intent, hit, what)
         return True
 
     def _taken(self, intent: Intent, target: Target) -> None:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit import journal, lease, marks, plan
+from chaoskit import journal, lease, marks, notices, plan
 from chaoskit.actions import ACTIONS
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError, UsageError
@@ -41,7 +41,7 @@ def rights(planned: Plan) -> tuple[Right, ...]:
     own = _namespace_rights(planned.namespace) if planned.fresh else ()
     kinds = annotated_kinds(step.action for step in planned.experiment.steps)
     looks = (_look_right(kind, planned.namespace) for kind in kinds)
-    return tuple(dict.fromkeys((*plan.rights(planned), *lease.rights(planned), *own, *looks)))
+    return tuple(dict.fromkeys((*plan.rights(planned), *lease.rights(planned), *notices.rights(planned), *own, *looks)))
 
 
 def annotated_kinds(actions: Iterable[Action | type[Action]]) -> tuple[str, ...]:
@@ -110,11 +110,15 @@ def open_intents(entries: Iterable[Entry]) -> list[Intent]:
 
 
 def note(folder: Path | None, done: Sequence[tuple[Intent, Healed]]) -> None:
-    """Writes into a run's journal what became of its intents later."""
+    """Writes into a run's journal what became of its intents later. A run that is under way all the same writes its
+    journal itself, and finds everything healed."""
     if folder is None:
         return
     entries = journal.read(folder / journal.FILE)
-    writing = journal.Journal(folder / journal.FILE)
+    try:
+        writing = journal.Journal(folder / journal.FILE)
+    except UsageError:
+        return
     last = entries[-1].at if entries else 0.0
     for intent, healed in done:
         writing.write("healed", last, n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)

@@ -8,6 +8,7 @@ as a crash or a full disk leaves it, is left out when read.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -29,7 +30,7 @@ class Entry:
     phase {name} · step began {step} · step ended {step} · intent {n, step, verb, what, target, change, run}
     outcome {n, step, outcome: done|gone|refused|unknown|failed, error} · landed {n, step, how} · refused {step, why}
     condition {phase, condition, value, holds, reason} · load {who, …} · note {text} · healed {n, done, how, fix}
-    saw {step, what, data} · ended {how, error}
+    saw {step, what, data} · deploying {what} · ended {how, error}
     """
 
     n: int
@@ -42,11 +43,20 @@ class Journal:
     """Appends to a journal; every line reaches the disk before `write` returns."""
 
     def __init__(self, path: Path) -> None:
-        """Continues an existing journal after its last whole line."""
+        """Continues an existing journal after its last whole line. UsageError while somebody else writes it."""
         self._path = path
-        self._size, self._count, self._prev = _continue_from(path)
         self._file = path.open("ab", buffering=0)
+        self._claim()
+        self._size, self._count, self._prev = _continue_from(path)
         self._file.truncate(self._size)
+
+    def _claim(self) -> None:
+        """Until it is closed, or its writer's process is gone."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._file.close()
+            raise UsageError("the journal is being written by its run", where=str(self._path)) from error
 
     def write(self, kind: str, at: float, **data: Any) -> Entry:  # noqa: ANN401 - JSON values
         entry = Entry(self._count, round(at, 6), kind, data)
@@ -98,8 +108,6 @@ def read(path: Path) -> tuple[Entry, ...]:
 
 def _continue_from(path: Path) -> tuple[int, int, str]:
     """(bytes to keep, number of the next line, digest of the last)."""
-    if not path.exists():
-        return 0, 0, FIRST
     lines = _whole_lines(path)
     return sum(map(len, lines)), len(lines), _digest(lines[-1]) if lines else FIRST
 

@@ -197,12 +197,12 @@ def rights(plan: Plan) -> tuple[Right, ...]:
     found = list[Right]()
     for kind in WATCHED:
         where = "" if kind == "node" else plan.namespace
-        found += [Right(verb, GROUPS.get(kind, ""), plural(kind), where) for verb in ("get", "list", "watch")]
+        found += [Right(verb, GROUPS.get(kind, ""), plural(kind), where) for verb in ("list", "watch")]
     for place in places(plan.experiment):
         found += [
             Right(verb, GROUPS.get(kind, ""), plural(kind), place)
             for kind in WATCHED_ELSEWHERE
-            for verb in ("get", "list", "watch")
+            for verb in ("list", "watch")
         ]
     if plan.fresh:
         found += [Right(verb, "", "namespaces") for verb in ("get", "create")]
@@ -242,6 +242,15 @@ def plural(kind: str) -> str:
 def _group_and_plural(manifest: Raw) -> tuple[str, str]:
     version = str(manifest["apiVersion"])
     return version.rpartition("/")[0], plural(str(manifest["kind"]).lower())
+
+
+def labelled(manifest: Raw, run: str) -> Raw:
+    """With the run's labels on the object itself; whoever manages it by its own words goes on to do so."""
+    meta = manifest["metadata"]
+    return {
+        **manifest,
+        "metadata": {**meta, "labels": {**run_labels(run), **(meta.get("labels") or {}), RUN_LABEL: run}},
+    }
 
 
 def run_labels(run: str) -> dict[str, str]:

@@ -8,6 +8,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from chaoskit.actions.cordon_node import CordonNode, cordon
+from chaoskit.actions.kill_pod import eviction_rights
 from chaoskit.contracts import Seconds, Stage
 from chaoskit.errors import BudgetError, PortError
 from chaoskit.model import Raw, Right, Target
@@ -25,7 +26,7 @@ class DrainNode(CordonNode):
     within: Seconds = Field(60.0, description="how long evictions are tried")
 
     def rights(self, namespace: str) -> Sequence[Right]:
-        return (*super().rights(namespace), Right("create", "", "pods", namespace, "eviction"))
+        return (*super().rights(namespace), *eviction_rights(namespace))
 
     def longest_s(self, targets: int) -> float:
         return super().longest_s(targets) + targets * self.within

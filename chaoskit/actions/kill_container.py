@@ -14,6 +14,7 @@ from pydantic import Field
 
 from chaoskit.actions.kill_pod import pods_as_targets
 from chaoskit.contracts import Action, Count, RefField, Stage
+from chaoskit.errors import NotFoundError
 from chaoskit.model import Raw, Right, Target
 from chaoskit.objects import Objects, container_status
 
@@ -51,7 +52,9 @@ class KillContainer(Action):
 
     def _send(self, stage: Stage, target: Target) -> Any:  # noqa: ANN401 - what the call returns is of no interest
         def send() -> None:
-            pod = stage.objects.by_uid("pod", target.uid) or stage.cluster.get("pod", target.name, target.namespace)
+            pod = stage.objects.by_uid("pod", target.uid)
+            if pod is None:
+                raise NotFoundError(f"{target} is gone")
             stage.cluster.signal(pod, str(target.prior["container"]), self.signal)
 
         return send

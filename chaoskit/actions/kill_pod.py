@@ -57,7 +57,7 @@ class KillPod(Action):
     def rights(self, namespace: str) -> Sequence[Right]:
         namespace = self.namespace or namespace
         if self.mode == "evict":
-            return (Right("create", "", "pods", namespace, "eviction"),)
+            return eviction_rights(namespace)
         return (Right("delete", "", "pods", namespace),)
 
     def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
@@ -93,6 +93,11 @@ class KillPod(Action):
 
     def undo(self, target: Target) -> str:
         return f"nothing: {self.of} replaces {target.name}"
+
+
+def eviction_rights(namespace: str) -> tuple[Right, ...]:
+    """Before an eviction the pod's UID is looked at."""
+    return (Right("get", "", "pods", namespace), Right("create", "", "pods", namespace, "eviction"))
 
 
 def pods_as_targets(ref: RefField, objects: Objects, namespace: str) -> list[Target]:

@@ -21,7 +21,8 @@ from started import chaoskit, residue, until
 
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster.embedded import EmbeddedCluster
-from chaoskit.model import OPT_IN_LABEL
+from chaoskit.model import OPT_IN_LABEL, Raw
+from chaoskit.notices import REASON
 from chaoskit.objects import name, uid
 
 pytestmark = pytest.mark.cluster
@@ -67,6 +68,10 @@ def opted_in(api: KubeCluster, web: str) -> Iterator[None]:
 
 def pods(api: KubeCluster, namespace: str) -> set[str]:
     return {uid(p) for p in api.list("pod", namespace)}
+
+
+def events(api: KubeCluster, namespace: str) -> list[Raw]:
+    return [e for e in api.list("event", namespace) if e["reason"] == REASON]
 
 
 def answering(answer: str, folder: Path, *words: str) -> tuple[int, str]:
@@ -133,7 +138,10 @@ def test_a_run_that_its_user_confirmed(api: KubeCluster, web: str, written: Path
     kinds = {f["kind"]: f for f in result["findings"] if f["asked"]}
     assert all(kinds[kind]["value"] is not None for kind in ("recovery", "outage", "metric")), kinds
     assert kinds["metric"]["evidence"][0]["data"]["query"]
-    assert len(before - pods(api, web)) == 1
+    (lost,) = before - pods(api, web)
+    told = {e["regarding"]["uid"]: e["note"] for space in (web, "default") for e in events(api, space)}
+    assert f"run {result['run']} of " in told[lost]
+    assert told[uid(api.get("node", "node2"))].startswith("cordon node/node2: step “cordon”")
     assert residue(api) == []
     assert api.get("namespace", web)["status"]["phase"] == "Active"
 

@@ -128,3 +128,17 @@ def test_a_disk_that_is_full_leaves_no_half_line_behind(tmp_path):
     journal.write("note", 3.0, text="third")
     journal.close()
     assert [e.data["text"] for e in read(tmp_path / FILE)] == ["first", "third"]
+
+
+def test_it_has_one_writer_at_a_time(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    first = Journal(path)
+    first.write("note", 0.0, text="a")
+    with pytest.raises(UsageError, match="being written by its run"):
+        Journal(path)
+    first.write("note", 1.0, text="b")
+    first.close()
+    second = Journal(path)
+    second.write("note", 2.0, text="c")
+    second.close()
+    assert [entry.data["text"] for entry in read(path)] == ["a", "b", "c"]

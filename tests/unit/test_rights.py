@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import pytest
-from stories import EXPERIMENT, heal_later, play, story
+from dataclasses import replace
 
-from chaoskit import heal
+import pytest
+from stories import EXPERIMENT, NAMESPACE, SHOP, heal_later, play, story
+
+from chaoskit import heal, janitor, lease
+from chaoskit.adapters.fake import manifests
 from chaoskit.adapters.kinds import KNOWN
-from chaoskit.model import Right
+from chaoskit.model import OPT_IN_LABEL, Right
+from chaoskit.session import check_opt_in
 
 VERBS = ("get", "list", "create", "patch", "delete")
 ACTIONS = {
@@ -18,6 +22,9 @@ ACTIONS = {
     "drain_node": "drain_node: {of: deployment/front, within: 5s}",
     "roll_out": "roll_out: {of: deployment/front, env: {VERSION: '2'}}",
     "scale": "scale: {of: deployment/front, to: 4}",
+    "call": "call: {of: deployment/front, path: /, port: 80}",
+    "recreate_service": "recreate_service: {of: service/front}",
+    "power_off_node": "power_off_node: {of: deployment/front}",
     "switch_service": "switch_service: {of: service/front, to: {colour: green}}",
 }
 
@@ -43,6 +50,40 @@ def with_no_more_than_planned(told):
 def text(action):
     whole = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", ACTIONS[action])
     return whole.split("expect:")[0] + "expect: [metric: ready >= 1]\n"
+
+
+def anywhere(rights):
+    """To get one namespace is a right in it, or in the cluster, as one likes."""
+    return {replace(r, namespace="") if r.resource == "namespaces" else r for r in rights}
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+@pytest.mark.parametrize("fresh", [True, False])
+def test_what_is_planned_is_what_is_used_and_no_verb_of_it_can_be_missing(tmp_path, action, fresh):
+    """Each right that is told is asked for by a run or by its healing: without any of them something is refused."""
+    told = story(
+        tmp_path, text(action) if fresh else text(action).replace("load:", f"app: {{namespace: {NAMESPACE}}}\nload:")
+    )
+    cluster, clock = told.world.cluster, told.world.clock
+    if not fresh:
+        told.plan = replace(told.plan, manifests=())
+        cluster.create(manifests.namespace(NAMESPACE, {OPT_IN_LABEL: "true"}))
+        for o in SHOP:
+            cluster.create(o, NAMESPACE)
+        clock.advance(20)
+    cluster.used.clear()
+    time = lease.Time(clock.now, clock.advance, lambda: 0.0)
+    lease.take(cluster, replace(told.plan, run="before"), time, lambda run: False)
+    held = lease.take(cluster, told.plan, time, lambda run: False)
+    check_opt_in(cluster, told.plan, own=fresh)
+    play(told)
+    for one in held:
+        lease.renew(cluster, one, 0.0)
+    used = anywhere(cluster.used)
+    janitor.finish(cluster, told.plan.run, (), time, NAMESPACE)
+    planned = anywhere(heal.rights(told.plan))
+    assert used - planned == set(), "it does what it did not tell"
+    assert planned - anywhere(cluster.used) == set(), "it asks for what it does not need"
 
 
 def acts(told):

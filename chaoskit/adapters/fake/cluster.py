@@ -61,6 +61,8 @@ class FakeCluster:
         self.timings = timings or Timings()
         self.trouble = Trouble(seed)
         self.acts: list[Acted] = []
+        self.used: set[Right] = set()
+        """The rights that calls and watches took so far."""
         self._store = Store(clock.stamp, seed)
         chronicle = Chronicle(clock, self._store)
         self._kubelets = Kubelets(clock, self._store, self.timings, seed, chronicle)
@@ -155,6 +157,9 @@ class FakeCluster:
         return self._call("logs", "pod", pod, namespace, lambda: self._logs(pod, namespace, container, previous, lines))
 
     def watch(self, kinds: Sequence[str], namespace: str, post: Post) -> FakeWatching:
+        self.used.update(
+            right for kind in kinds for verb in ("list", "watch") for right in _needed(verb, kind, namespace)
+        )
         watching = FakeWatching(self.clock, self._store, kinds, namespace, post, self.timings.watch)
         self._watches.append(watching)
         watching.begin(self._away_until)
@@ -258,6 +263,7 @@ class FakeCluster:
         self._pass_time()
         what = f"{verb} {kind} {name}".rstrip()
         for right in _needed(verb, kind, namespace):
+            self.used.add(right)
             if any(_covers(denied, right) for denied in self._denied):
                 raise ForbiddenError(f"may not {right}", where=what)
         fault = self.trouble.strike(verb, kind, name)
@@ -446,15 +452,17 @@ def _needed(verb: str, kind: str, namespace: str) -> tuple[Right, ...]:
     """The rights that a call takes."""
     known = describe(kind)
     within = namespace if known.namespaced else ""
-    if verb == "evict":
-        return (Right("create", "", "pods", within, "eviction"),)
+    if verb == "evict":  # The real adapter looks at the UID first.
+        return (Right("get", "", "pods", within), Right("create", "", "pods", within, "eviction"))
     if verb == "signal":
-        return (Right("create", "", "pods", within, "exec"),)
+        return (Right("get", "", "pods", within, "exec"), Right("create", "", "pods", within, "exec"))
     if verb == "ask":
         return (Right("get", "", "pods", within, "proxy"),)
     if verb == "logs":
         return (Right("get", "", "pods", within, "log"),)
-    return (Right("patch" if verb == "apply" else verb, known.group, known.plural, within),)
+    # A server-side apply is a patch, and creates what is not there.
+    verbs = ("patch", "create") if verb == "apply" else (verb,)
+    return tuple(Right(each, known.group, known.plural, within) for each in verbs)
 
 
 def _covers(denied: Right, right: Right) -> bool:

@@ -84,7 +84,8 @@ def test_a_share_is_rounded_down_but_to_one_at_least(count, of, number):
     assert KillPod(of="deployment/front", count=count).number(of) == number
 
 
-def test_it_asks_for_the_one_right_that_it_needs():
+def test_it_asks_for_the_rights_that_it_needs():
     assert KillPod(of="pod/a").rights(NAMESPACE) == (Right("delete", "", "pods", NAMESPACE),)
-    assert KillPod(of="pod/a", mode="evict").rights(NAMESPACE) == (Right("create", "", "pods", NAMESPACE, "eviction"),)
+    evict, look = Right("create", "", "pods", NAMESPACE, "eviction"), Right("get", "", "pods", NAMESPACE)
+    assert KillPod(of="pod/a", mode="evict").rights(NAMESPACE) == (look, evict)
     assert "replaces a" in KillPod(of="deployment/front").undo(Target("pod", "a", NAMESPACE, "u"))

@@ -1,0 +1,167 @@
+"""A run is killed and nobody does anything: the cluster's janitor puts back what it broke, its own faults included.
+
+And where no supervisor heals: `chaoskit janitor`, of which a second one takes over when the first is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from started import Started, chaoskit, residue, until
+
+from chaoskit.adapters.kube import KubeCluster
+from chaoskit.cluster.control_plane import context_name
+from chaoskit.cluster.embedded import EmbeddedCluster
+from chaoskit.objects import condition, name
+from chaoskit.silence import LOOK_EVERY_S, RENEW_EVERY_S, SILENT_AFTER_S
+
+pytestmark = pytest.mark.cluster
+WEB = (Path(__file__).parent / "web.yaml").read_text().replace("replicas: 4", "replicas: 2")
+EXPERIMENT = """\
+name: its user is gone
+app: {manifests: web.yaml, service: web}
+load: none
+metrics: {nodes: sum(kube_node_info)}
+steps:
+  - name: break
+    ACTION
+    watch: 120s
+expect:
+  - metric: nodes >= 1
+"""
+DRAIN = "drain_node: {name: node2}"
+EARLIEST_S = SILENT_AFTER_S - RENEW_EVERY_S
+LATEST_S = SILENT_AFTER_S + 2 * LOOK_EVERY_S
+HEALING_S = 45.0
+"""The start of a heal, the namespace's end, and a node's start where there is one."""
+
+
+def begin(home: Path, action: str = DRAIN) -> Started:
+    (home / "web.yaml").write_text(WEB)
+    return Started.begin(home, EXPERIMENT.replace("ACTION", action))
+
+
+@dataclass(frozen=True)
+class Outside:
+    """A `chaoskit janitor` for a context, as it is where no supervisor is."""
+
+    process: subprocess.Popen[bytes]
+    output: Path
+
+    @classmethod
+    def begin(cls, output: Path, cluster: EmbeddedCluster) -> Outside:
+        where = ["--kubeconfig", str(cluster.kubeconfig), "--context", context_name(cluster.name)]
+        argv = [sys.executable, "-u", "-m", "chaoskit", "janitor", *where]
+        with output.open("wb") as said:
+            return cls(subprocess.Popen(argv, stdout=said, stderr=said), output)
+
+    def said(self) -> str:
+        return self.output.read_text()
+
+
+def left(api: KubeCluster) -> list[str]:
+    """What is not as it was before."""
+    dark = [name(node) for node in api.list("node") if not condition(node, "Ready")]
+    return [*residue(api), *dark]
+
+
+def heals(cluster: EmbeddedCluster) -> list[int]:
+    """The processes by which the cluster's own janitor heals."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):  # It has just ended.
+            if {b"heal", b"--inside", cluster.name.encode()} <= set(path.read_bytes().split(b"\0")):
+                found.append(int(path.parent.name))
+    return found
+
+
+def end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("action", [DRAIN, "power_off_node: {name: node2}", "freeze_node: {name: node2}"])
+def test_what_a_killed_run_broke_is_put_back_by_itself(api: KubeCluster, tmp_path: Path, action: str) -> None:
+    run = begin(tmp_path, action)
+    run.await_entry("landed", within_s=100)
+    run.kill()
+    killed = time.monotonic()
+    assert "node2" in left(api)
+    until("the janitor to have healed", lambda: not left(api), LATEST_S + HEALING_S)
+    took = time.monotonic() - killed
+    print(f"{action}: all was put back {took:.1f} s after the kill")
+    assert took > EARLIEST_S
+
+
+def test_a_heal_that_is_killed_is_begun_anew(
+    api: KubeCluster, embedded_cluster: EmbeddedCluster, tmp_path: Path
+) -> None:
+    run = begin(tmp_path)
+    run.await_entry("landed")
+    run.kill()
+    for _ in range(2):
+        (pid,) = until("a heal", lambda: heals(embedded_cluster), LATEST_S + 10)
+        end(pid)
+    until("the janitor to have healed", lambda: not left(api), LATEST_S + HEALING_S)
+
+
+def test_a_second_run_on_the_same_nodes_is_refused_and_told_whose_they_are(api: KubeCluster, tmp_path: Path) -> None:
+    for home in ("first", "second"):
+        (tmp_path / home).mkdir()
+    run = begin(tmp_path / "first")
+    run.await_entry("landed")
+    second = begin(tmp_path / "second")
+    assert second.wait() == 4, second.said()
+    assert "is being tested by another run" in second.said()
+    assert f"run {json.loads((run.run / 'run.json').read_text())['run']}" in second.said()
+    assert not second.run.exists()
+    healed = chaoskit(tmp_path, "heal", within_s=150)
+    assert healed.returncode == 0, healed.stdout
+    assert "is under way and left alone" in healed.stdout
+    assert "node2" in left(api)
+    run.kill()
+    assert chaoskit(tmp_path, "heal", str(run.run), within_s=150).returncode == 0
+    assert left(api) == []
+
+
+def test_a_run_that_is_healed_under_its_feet_ends_and_leaves_nothing(api: KubeCluster, tmp_path: Path) -> None:
+    run = begin(tmp_path)
+    run.await_entry("landed")
+    assert chaoskit(tmp_path, "heal", str(run.run), within_s=150).returncode == 0
+    assert run.wait(60) == 3, run.said()
+    assert "lost its Lease" in run.said() or "lost its Lease" in (run.run / "summary.md").read_text()
+    assert left(api) == []
+
+
+def test_janitors_elsewhere_take_over_from_each_other(
+    api: KubeCluster, embedded_cluster: EmbeddedCluster, tmp_path: Path
+) -> None:
+    """The supervisor's heals are ended as they come: who heals here is the second of two that watch from outside."""
+    both = [Outside.begin(tmp_path / f"janitor{i}", embedded_cluster) for i in range(2)]
+    try:
+        run = begin(tmp_path)
+        run.await_entry("landed")
+        run.kill()
+        until("both to see it", lambda: all("is silent" in one.said() for one in both), LATEST_S + 10)
+        both[0].process.kill()
+
+        def healed() -> bool:
+            for pid in heals(embedded_cluster):
+                end(pid)
+            return not left(api)
+
+        until("a janitor to have healed", healed, LATEST_S + HEALING_S)
+        assert "uncordoned" in both[1].said() or "nothing of it is left" in both[1].said()
+    finally:
+        for one in both:
+            one.process.kill()
+            one.process.wait()
