@@ -28,6 +28,11 @@ def spaces(planned: Plan) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*hit, *nodes)))
 
 
+def name_of(run: str, n: int) -> str:
+    """The Event that tells of the run's intent `n`."""
+    return f"chaoskit.{run}.{n}"
+
+
 def event(planned: Plan, intent: Intent, hit: Raw, what: str, at_unix: float) -> Raw:
     """An Event on the object `hit`; those of objects without a namespace are in `default`."""
     target = intent.target
@@ -38,7 +43,7 @@ def event(planned: Plan, intent: Intent, hit: Raw, what: str, at_unix: float) ->
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
         "metadata": {
-            "name": f"chaoskit.{planned.run[-50:]}.{intent.n}".lower(),
+            "name": name_of(planned.run, intent.n),
             "namespace": target.namespace or SHARED,
             "labels": run_labels(planned.run),
         },

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaoskit import lease, objects
+from chaoskit import lease, notices, objects
 from chaoskit.adapters.fake import Acted, FakeWorld
 from chaoskit.journal import Entry
 from chaoskit.model import PROTECT_ANNOTATION, UNDO_ANNOTATION, Raw
@@ -205,6 +205,8 @@ def _line_of(entries: Sequence[Entry], act: Acted, plan: Plan) -> int | None:
     one that nothing announces."""
     intents = [e.data for e in entries if e.kind == "intent"]
     phase = next((e.data["name"] for e in reversed(entries) if e.kind == "phase"), "")
+    if act.kind == "event":
+        return -1 if act.name in [notices.name_of(plan.run, i["n"]) for i in intents] else None
     if phase == "deploy" and act.verb == "apply":
         return -1 if plan.fresh and act.namespace == plan.namespace else None
     if phase != "heal" and intents and not _over(entries, intents[-1]["n"]):

@@ -83,7 +83,9 @@ def test_what_is_planned_is_what_is_used_and_no_verb_of_it_can_be_missing(tmp_pa
     janitor.finish(cluster, told.plan.run, (), time, NAMESPACE)
     planned = anywhere(heal.rights(told.plan))
     assert used - planned == set(), "it does what it did not tell"
-    assert planned - anywhere(cluster.used) == set(), "it asks for what it does not need"
+    # The double's claims wait for no pods: they are gone with their namespace before anybody could delete them.
+    claims = {Right("delete", "", "persistentvolumeclaims", NAMESPACE)}
+    assert planned - anywhere(cluster.used) <= claims, "it asks for what it does not need"
 
 
 def acts(told):
