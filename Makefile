@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup tools demo check test simulate gallery vm-check bench clean
+.PHONY: help setup tools demo check test simulate tour gallery vm-check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,7 +38,10 @@ SEEDS ?= 2000
 simulate: $(STAMP) ## whole runs in memory, made up from seeds, killed and healed (SEEDS=20000); SEED=123 tells one
 	@$(BIN)/python -m chaoskit.simulation $(if $(SEED),--seed $(SEED),--seeds $(SEEDS))
 
-gallery: tools ## every experiment on an app that holds, and on apps with the weakness it catches (15 minutes)
+tour: tools ## one experiment for each behaviour of a resilient app (15 minutes)
+	@$(BIN)/chaoskit run experiments/ -l tour=yes
+
+gallery: tools ## every experiment on an app that holds, and on apps with the weakness it catches (an hour)
 	@$(BIN)/pytest -q tests/gallery
 
 vm-check: tools ## the cluster on an emulated Debian with its own kernel, systemd and cgroup v2 (about 10 minutes)

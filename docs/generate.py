@@ -739,8 +739,11 @@ chaoskit run experiments/pod-kill.yaml
 chaoskit run experiments/ -l tier=nightly  # all that carry the label
 chaoskit run experiments/pod-kill.yaml --app tests/weak/one-replica-unprobed
 pytest experiments/                        # each file as a test
-make gallery                               # all of them, and each on the weak apps
+make tour                                  # one for each behaviour, in a quarter of an hour
+make gallery                               # all of them, and each on the weak apps, in about an hour
 ```
+
+The tour is what carries the label `tour: "yes"`: `chaoskit run experiments/ -l tour=yes`.
 
 `schema.json` lets editors complete experiment files: begin yours with `# yaml-language-server: $schema=schema.json`.
 All keys are in [the experiment file](../docs/experiment-file.md); how to write one, in

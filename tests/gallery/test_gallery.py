@@ -162,3 +162,9 @@ def test_every_experiment_is_seen_to_fail_somewhere() -> None:
         behaviour = spec.load(path).labels.get("behaviour", path.stem)
         behaviours[behaviour] = behaviours.get(behaviour, False) or path in caught
     assert [name for name, seen in behaviours.items() if not seen and name != "platform"] == []
+
+
+def test_the_tour_shows_every_behaviour() -> None:
+    labels = [spec.load(path).labels for path in EXPERIMENTS]
+    shown = {told["behaviour"] for told in labels if told.get("tour") == "yes"}
+    assert shown == {told["behaviour"] for told in labels}
