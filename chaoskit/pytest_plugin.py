@@ -7,9 +7,13 @@ An experiment that says `repeat` is run as often as it says, and an item passes 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -17,8 +21,9 @@ if TYPE_CHECKING:
     from chaoskit.contracts import Check, StepRecord
     from chaoskit.evidence import Chain
     from chaoskit.model import Finding, Outage
+    from chaoskit.pytest_runs import Opened
     from chaoskit.repetitions import Spread
-    from chaoskit.session import Options, Run, Session
+    from chaoskit.session import Options, Run
     from chaoskit.spec import Experiment
 
 OPTIONS = {
@@ -29,13 +34,35 @@ OPTIONS = {
     "namespace": "the name of the fresh namespace",
     "seed": "makes the choice of targets repeatable",
     "out": "the folder that the runs' folders are put into",
+    "push-gateway": "the URL of a Pushgateway that keeps each result",
 }
+REQUIRE = "require"
+MARKS = (
+    "chaoskit(**labels): is set on experiments, with their labels, and on tests that use the `chaos` fixture",
+    "chaos_changes(**parts): parts of each experiment that the test runs are these instead",
+)
+YES, NO = ("1", "true", "yes", "on"), ("", "0", "false", "no", "off")
+MOST_EVENTS = 30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    group = parser.getgroup("chaoskit", "chaos experiments on Kubernetes")
+    group = parser.getgroup("chaoskit", "chaos experiments on Kubernetes (each also as CHAOSKIT_… and in the ini file)")
     for name, meaning in OPTIONS.items():
         group.addoption(f"--chaoskit-{name}", default="", metavar=name.upper(), help=meaning)
+        parser.addini(_ini(name), meaning, type="string", default="")
+    meaning = "where there is no cluster, experiments are errors and not skipped"
+    group.addoption(f"--chaoskit-{REQUIRE}", action="store_const", const="yes", default="", help=meaning)
+    parser.addini(_ini(REQUIRE), meaning, type="string", default="")
+
+
+def _ini(name: str) -> str:
+    return f"chaoskit_{name.replace('-', '_')}"
+
+
+def setting(config: pytest.Config, name: str) -> str:
+    """What was chosen: by the option, else by the environment, else by the ini file."""
+    given = config.getoption(f"--chaoskit-{name}") or os.environ.get(_ini(name).upper()) or config.getini(_ini(name))
+    return str(given or "")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> ExperimentFile | None:
@@ -52,48 +79,72 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Experiment
 # ── one cluster for the whole session ────────────────────────────────────────────────────────────────────────────────
 
 
-def _opened(options: Options) -> Session:
-    from chaoskit.session import Session
+class Runs(Protocol):
+    """What runs the experiments of a session."""
 
-    return Session(options, _quiet)
+    def run(self, experiment: Experiment) -> tuple[Run, ...]: ...
 
+    def run_once(self, name: str, experiment: Experiment) -> tuple[Run, ...]: ...
 
-class Cluster:
-    """The chaoskit session of a pytest session: opened by the first run, closed at the end."""
-
-    def __init__(self, config: pytest.Config, opened: Callable[[Options], Session] = _opened) -> None:
-        self._config = config
-        self._opened = opened
-        self._session: Session | None = None
-
-    def session(self) -> Session:
-        if self._session is None:
-            from chaoskit.session import Options
-
-            given = {name: str(self._config.getoption(f"--chaoskit-{name}")) for name in OPTIONS}
-            options = Options(
-                context=given["context"],
-                kubeconfig=Path(given["kubeconfig"]) if given["kubeconfig"] else None,
-                prometheus=given["prometheus"],
-                cluster=given["cluster"] or "chaoskit",
-                namespace=given["namespace"],
-                seed=_seed(given["seed"]),
-                runs=Path(given["out"] or "runs"),
-            )
-            self._session = self._opened(options)
-            self._session.__enter__()
-        return self._session
-
-    def close(self) -> None:
-        if self._session is not None:
-            self._session.__exit__(None, None, None)
+    def close(self) -> None: ...
 
 
-CLUSTER = pytest.StashKey[Cluster]()
+RUNS = pytest.StashKey[Runs]()
+"""In the config: opened by the first run. Who puts another one there tests without a cluster."""
+SHARED = pytest.StashKey[Path]()
+"""In the config of the process that starts pytest-xdist's workers: a folder that they share."""
+_TO_WORKER = "chaoskit_shared"
 
 
-def _quiet(_text: str) -> None:
-    """How a cluster starts is not a test's output."""
+def pytest_configure(config: pytest.Config) -> None:
+    for mark in MARKS:
+        config.addinivalue_line("markers", mark)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:  # noqa: ANN401 - pytest-xdist's own
+    """Called for each worker of pytest-xdist before it starts."""
+    if SHARED not in node.config.stash:
+        node.config.stash[SHARED] = Path(tempfile.mkdtemp(prefix="chaoskit-"))
+    node.workerinput[_TO_WORKER] = str(node.config.stash[SHARED])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUNS in config.stash:
+        config.stash[RUNS].close()
+    if SHARED in config.stash:
+        from chaoskit.pytest_runs import close_shared
+
+        close_shared(config.stash[SHARED])
+        shutil.rmtree(config.stash[SHARED], ignore_errors=True)
+
+
+def runs_on(config: pytest.Config, opening: Callable[[Options], Opened]) -> Runs:
+    """What `config` asks for, on the sessions that `opening` gives."""
+    from chaoskit.pytest_runs import Runner
+    from chaoskit.session import Options
+
+    given = {name: setting(config, name) for name in OPTIONS}
+    options = Options(
+        context=given["context"],
+        kubeconfig=Path(given["kubeconfig"]) if given["kubeconfig"] else None,
+        prometheus=given["prometheus"],
+        cluster=given["cluster"] or "chaoskit",
+        namespace=given["namespace"],
+        seed=_seed(given["seed"]),
+        runs=Path(given["out"] or "runs"),
+        push_gateway=given["push-gateway"],
+    )
+    shared = getattr(config, "workerinput", {}).get(_TO_WORKER, "")
+    return Runner(options, Path(shared) if shared else None, opening)
+
+
+def _runs(config: pytest.Config) -> Runs:
+    if RUNS not in config.stash:
+        from chaoskit.pytest_runs import opened
+
+        config.stash[RUNS] = runs_on(config, opened)
+    return config.stash[RUNS]
 
 
 def _seed(text: str) -> int | None:
@@ -103,26 +154,24 @@ def _seed(text: str) -> int | None:
         raise pytest.UsageError(f"--chaoskit-seed takes a number, not {text!r}") from error
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.stash[CLUSTER] = Cluster(config)
+def _required(config: pytest.Config) -> bool:
+    text = setting(config, REQUIRE).lower()
+    if text not in (*YES, *NO):
+        raise pytest.UsageError(f"chaoskit_require takes yes or no, not {text!r}")
+    return text in YES
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    if CLUSTER in config.stash:
-        config.stash[CLUSTER].close()
+@contextlib.contextmanager
+def _skipping(config: pytest.Config) -> Iterator[None]:
+    """Without a cluster there is nothing to test on; whoever requires one wants to hear of it."""
+    from chaoskit.pytest_runs import NoClusterError
 
-
-def _run(config: pytest.Config, experiment: Experiment) -> tuple[Run, ...]:
-    """Runs it as often as it says. Ctrl-C is heard by the run, which heals, and then ends the whole session as it does
-    in any test."""
-    from chaoskit.adapters.locust import check_locustfile
-
-    if own := experiment.own_locustfile:
-        check_locustfile(own)
-    runs = tuple(config.stash[CLUSTER].session().runs(experiment, lambda _live: None))
-    if runs[-1].interrupted:
-        raise KeyboardInterrupt(runs[-1].result.error)
-    return runs
+    try:
+        yield
+    except NoClusterError as error:
+        if _required(config):
+            raise
+        pytest.skip(f"{error}\n  (--chaoskit-require makes this an error)")
 
 
 # ── experiment files as tests ────────────────────────────────────────────────────────────────────────────────────────
@@ -142,16 +191,18 @@ class ExperimentFile(pytest.File):
             experiment = spec.load(self.path)
         except ExperimentError as error:
             raise self.CollectError(str(error)) from error
+        self.add_marker(pytest.mark.chaoskit(**experiment.labels))
         for check in experiment.expect:
             yield ExpectationItem.from_parent(self, name=check.title(), experiment=experiment, check=check)
 
     def done(self, experiment: Experiment) -> tuple[Run, ...]:
-        """The runs. What broke it breaks every item alike, without running it again."""
+        """The runs. What broke it, or a cluster that is not there, is told of every item, without running it again."""
         if self._broken is not None:
             raise self._broken
         if not self._done:
             try:
-                self._done = _run(self.config, experiment)
+                with _skipping(self.config):
+                    self._done = _runs(self.config).run_once(self.nodeid, experiment)
             except BaseException as error:
                 self._broken = error
                 raise
@@ -171,6 +222,7 @@ class ExpectationItem(pytest.Item):
         from chaoskit.model import Verdict
 
         found = self._found()
+        _note(self, [run for run, _ in found])
         self.user_properties += _properties(self.name, found)
         if any(finding.verdict is Verdict.FAILED for _, finding in found):
             return
@@ -235,7 +287,7 @@ def _properties(name: str, found: Sequence[tuple[Run, Finding]]) -> list[tuple[s
 
     first = found[0][0]
     if len(found) == 1:
-        return [("chaoskit_run", first.result.run), ("chaoskit_report", str(first.report))]
+        return [*_run_properties(first), *_numbers(found[0][1])]
     seen = _spread(name, found)
     numbers = {"least": seen.least, "median": seen.median, "most": seen.most, "deviation": seen.deviation}
     return [
@@ -251,11 +303,76 @@ def _properties(name: str, found: Sequence[tuple[Run, Finding]]) -> list[tuple[s
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """pytest asks an item how to show a failure, but not an error of its set-up: that would be its own frames."""
+    """pytest asks an item how to show a failure, but not an error of its set-up: that would be its own frames. What the
+    runs left is attached where one did not hold."""
     report = yield
-    if isinstance(item, ExpectationItem) and call.excinfo is not None and report.when == "setup":
+    if isinstance(item, ExpectationItem) and report.failed and call.excinfo is not None and report.when == "setup":
         report.longrepr = item.repr_failure(call.excinfo)
+    for run in item.stash.get(_OF_ITEM, ()):
+        if report.failed:
+            report.sections += attachments(run)
+        if report.when == "call" or report.failed:
+            _link_in_html(item.config, report, run)
     return report
+
+
+# ── what a run leaves, in the reports of others ──────────────────────────────────────────────────────────────────────
+
+_OF_ITEM = pytest.StashKey[list["Run"]]()
+"""The runs of a test."""
+
+
+def _note(item: pytest.Item, runs: Sequence[Run]) -> None:
+    """For the reports; in allure, if it is there, as attachments."""
+    item.stash.setdefault(_OF_ITEM, []).extend(runs)
+    if not item.config.pluginmanager.hasplugin("allure_pytest") or not item.config.getoption("allure_report_dir", None):
+        return
+    import allure
+
+    attach: Callable[..., None] = allure.attach.file
+    for run in runs:
+        attach(str(run.report), f"{run.result.run}.html", allure.attachment_type.HTML)
+        attach(str(run.folder / "result.json"), "result.json", allure.attachment_type.JSON)
+
+
+def _run_properties(run: Run) -> list[tuple[str, object]]:
+    return [("chaoskit_run", run.result.run), ("chaoskit_report", str(run.report))]
+
+
+def _numbers(finding: Finding) -> Iterator[tuple[str, str]]:
+    """As properties: numbers in base units, and the texts that people read."""
+    numbers = {"value": finding.value, "uncertainty": finding.uncertainty, "margin": finding.margin}
+    yield "chaoskit_verdict", finding.verdict.value
+    yield from ((f"chaoskit_{name}", repr(number)) for name, number in numbers.items() if number is not None)
+    texts = {"unit": finding.unit, "limit": finding.limit}
+    yield from ((f"chaoskit_{name}", text) for name, text in texts.items() if text)
+
+
+def _link_in_html(config: pytest.Config, report: pytest.TestReport, run: Run) -> None:
+    """pytest-html, if it is there, shows `extras` beside a test."""
+    if config.pluginmanager.hasplugin("html"):
+        from pytest_html import extras
+
+        link = extras.url(run.report.resolve().as_uri(), name=run.result.run)
+        setattr(report, "extras", [*getattr(report, "extras", []), link])  # noqa: B010 - pytest-html's own attribute
+
+
+def attachments(run: Run) -> list[tuple[str, str]]:
+    """(title, text): where everything is, and what the cluster reported meanwhile, warnings first."""
+    from chaoskit.report import states, wording
+
+    files = sorted(path.name for path in run.folder.iterdir())
+    events = sorted(states.reported(run.record), key=lambda event: not event.warning)
+    told = [
+        f"{event.at:8.2f} s  {'Warning' if event.warning else 'Normal '} {event.reason} {event.about}: "
+        f"{wording.one_line(event.message)}"
+        for event in events[:MOST_EVENTS]
+    ]
+    more = [f"and {len(events) - MOST_EVENTS} more in {run.report}"] if len(events) > MOST_EVENTS else []
+    return [
+        ("chaoskit: the run's folder", f"{run.folder}\n{', '.join(files)}"),
+        ("chaoskit: the cluster's events", "\n".join([*told, *more]) or "none"),
+    ]
 
 
 class ExpectationError(AssertionError):
@@ -283,17 +400,25 @@ def explain(run: Run, finding: Finding) -> str:
 class Chaos:
     """Runs experiments from a test."""
 
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
+    def __init__(self, item: pytest.Item) -> None:
+        self._item = item
 
     def run(self, experiment: str | Path, **changes: Any) -> Outcome:  # noqa: ANN401 - parts of an experiment
-        """Runs an experiment file, with parts of it changed, as in `load={"users": 80}`.
+        """Runs an experiment file, with parts of it changed, as in `load={"users": 80}`, and as the marks
+        `chaos_changes` of the test, its class and its module say; what is nearest wins.
 
         Relative paths start at pytest's root folder. Raises ExperimentError if the file or the changes are wrong."""
         from chaoskit import spec
 
-        loaded = spec.load(self._config.rootpath / experiment)
-        return Outcome(_run(self._config, spec.with_changes(loaded, changes) if changes else loaded))
+        config = self._item.config
+        loaded = spec.load(config.rootpath / experiment)
+        marked = [mark.kwargs for mark in self._item.iter_markers("chaos_changes")]
+        together = {key: value for parts in (*reversed(marked), changes) for key, value in parts.items()}
+        with _skipping(config):
+            runs = _runs(config).run(spec.with_changes(loaded, together) if together else loaded)
+        _note(self._item, runs)
+        self._item.user_properties += [about for run in runs for about in _run_properties(run)]
+        return Outcome(runs)
 
 
 class Outcome:
@@ -386,4 +511,10 @@ def _step(run: Run, name: str) -> StepRecord:
 @pytest.fixture
 def chaos(request: pytest.FixtureRequest) -> Chaos:
     """Runs chaos experiments: `chaos.run("experiments/pod-kill.yaml")`."""
-    return Chaos(request.config)
+    assert isinstance(request.node, pytest.Item)  # noqa: S101 - the fixture is a function's
+    return Chaos(request.node)
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if "chaos" in getattr(item, "fixturenames", ()):
+        item.add_marker(pytest.mark.chaoskit)

@@ -122,10 +122,18 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         if self._started and self._embedded:
             from chaoskit.cluster import embedded
 
             embedded.down(self._embedded.name)
+
+    @property
+    def started(self) -> bool:
+        """Whether this started the embedded cluster, and so ends it."""
+        return self._started
 
     # ── what a run stands on ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -452,6 +460,18 @@ def push(run: Run, gateway: PushGateway, say: Say) -> None:
     except PortError as error:
         say(f"warning: the result was not pushed: {error}")
         say(f"  next: {shlex.join(['chaoskit', 'judge', str(run.folder), '--push-gateway', gateway.shown])}")
+
+
+def read(folder: Path) -> Run:
+    """A run that was judged, as its folder tells it. Nothing is judged anew or written."""
+    experiment, seen, _ = record.read(folder)
+    try:
+        found = result.from_json((folder / result.FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "the run has no result that can be read", where=str(folder), fix=f"chaoskit judge {folder}"
+        ) from error
+    return Run(folder, found, seen, experiment)
 
 
 # ── previewing ───────────────────────────────────────────────────────────────────────────────────────────────────────

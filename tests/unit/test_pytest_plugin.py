@@ -14,7 +14,7 @@ import yaml
 
 from chaoskit.adapters import kube  # noqa: F401 - loaded before pytester looks which modules it must forget again
 from chaoskit.adapters.fake import FakeWorld, manifests
-from chaoskit.pytest_plugin import CLUSTER, Cluster
+from chaoskit.pytest_plugin import RUNS, runs_on
 from chaoskit.samples import Outcome
 from chaoskit.session import Options, Session
 
@@ -56,17 +56,47 @@ def test_an_experiment_with_a_misspelt_key_is_an_error_and_not_passed_over(pytes
     assert "did you mean 'expect'?" in str(done.stdout)
 
 
-def test_what_keeps_a_run_from_starting_is_told_in_plain_words(pytester):
+NOWHERE = ("--chaoskit-kubeconfig", "kubeconfig", "--chaoskit-context", "nowhere")
+
+
+@pytest.fixture
+def nowhere(pytester):
     (pytester.path / "pod-kill.yaml").write_text(EXPERIMENT)
     (pytester.path / "kubeconfig").write_text("apiVersion: v1\nkind: Config\n")
-    where = ["--chaoskit-kubeconfig", "kubeconfig", "--chaoskit-context", "nowhere"]
-    done = pytester.runpytest_inprocess("-q", *where, "--junitxml", "junit.xml")
-    assert done.ret == 1, done.stdout
-    assert "2 errors" in str(done.stdout)
-    for said in (str(done.stdout), (pytester.path / "junit.xml").read_text()):
+    return pytester
+
+
+def test_where_there_is_no_cluster_experiments_are_skipped_with_the_reason(nowhere):
+    (nowhere.path / "test_shop.py").write_text("def test_shop(chaos):\n    chaos.run('pod-kill.yaml')\n")
+    done = nowhere.runpytest_inprocess("-q", "-rs", *NOWHERE)
+    done.assert_outcomes(skipped=3)
+    assert "there is no cluster" in str(done.stdout)
+    assert "nowhere" in str(done.stdout)
+    assert "--chaoskit-require makes this an error" in str(done.stdout)
+
+
+def test_where_a_cluster_is_required_its_lack_is_an_error_in_plain_words(nowhere):
+    done = nowhere.runpytest_inprocess("-q", *NOWHERE, "--chaoskit-require", "--junitxml", "junit.xml")
+    done.assert_outcomes(errors=2)
+    for said in (str(done.stdout), (nowhere.path / "junit.xml").read_text()):
         assert "nowhere" in said
         assert "pluggy" not in said
         assert "Traceback" not in said
+
+
+def test_each_option_has_a_twin_in_the_environment_and_in_the_ini_file(nowhere, monkeypatch):
+    """The option wins over the environment, and that over the ini file."""
+    nowhere.makeini("[pytest]\nchaoskit_context = of-ini\nchaoskit_kubeconfig = kubeconfig\nchaoskit_require = yes\n")
+    assert "'of-ini'" in str(nowhere.runpytest_inprocess("-q").stdout)
+    monkeypatch.setenv("CHAOSKIT_CONTEXT", "of-environment")
+    assert "'of-environment'" in str(nowhere.runpytest_inprocess("-q").stdout)
+    done = nowhere.runpytest_inprocess("-q", "--chaoskit-context", "of-option")
+    assert "'of-option'" in str(done.stdout)
+    done.assert_outcomes(errors=2)
+    monkeypatch.setenv("CHAOSKIT_REQUIRE", "no")
+    nowhere.runpytest_inprocess("-q").assert_outcomes(skipped=2)
+    monkeypatch.setenv("CHAOSKIT_REQUIRE", "perhaps")
+    assert "chaoskit_require takes yes or no, not 'perhaps'" in str(nowhere.runpytest_inprocess("-q").stdout)
 
 
 def test_a_seed_must_be_a_number(pytester):
@@ -128,7 +158,7 @@ class Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config):
-        config.stash[CLUSTER] = Cluster(config, lambda options: OnFake(options, self._told))
+        config.stash[RUNS] = runs_on(config, lambda options: OnFake(options, self._told))
 
 
 def nothing(world: FakeWorld) -> None:
@@ -206,7 +236,7 @@ def test_failed_in_one_run_and_undecided_in_another_is_failed(pytester):
 def test_a_single_run_has_its_own_report(pytester):
     run_on_fake(pytester, nothing, repeat=1).assert_outcomes(passed=3)
     found = properties(cases(pytester.path)[0])
-    assert set(found) == {"chaoskit_run", "chaoskit_report"}
+    assert set(found) > {"chaoskit_run", "chaoskit_report", "chaoskit_value", "chaoskit_unit"}
     assert found["chaoskit_report"].endswith("report.html")
 
 
