@@ -13,6 +13,8 @@ from chaoskit import judge, spec
 from chaoskit.journal import Entry
 from chaoskit.result import Result
 
+ENDED = (Entry(9, 26.0, "ended", {"how": "complete", "error": ""}),)
+
 
 def experiment(case: Case) -> spec.Experiment:
     data = {
@@ -28,7 +30,7 @@ def experiment(case: Case) -> spec.Experiment:
 
 
 def judged(case: Case) -> Result:
-    ended = (Entry(9, 26.0, "ended", {"how": case.how, "error": ""}),) if case.how else ()
+    ended = tuple(Entry(e.n, e.at, e.kind, {**e.data, "how": case.how}) for e in ENDED if case.how)
     return judge.judge(experiment(case), record(**case.record), ended, 1)
 
 
