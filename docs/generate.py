@@ -6,6 +6,7 @@ checks; what no model knows (examples, what to watch for) stands in NOTES. A uni
 
 from __future__ import annotations
 
+import re
 import textwrap
 import types
 from collections.abc import Callable, Iterator, Mapping
@@ -724,6 +725,8 @@ Beside these, exactly one action: {verbs}.
 
 # ── the gallery ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+EXPORTERS = {"kube-state-metrics": "kube_", "cAdvisor": "container_"}
+"""What gives Prometheus the series whose names begin like that."""
 BEFORE_S, AFTER_S = 15.0, 12.0
 """What a run takes beside its windows, on the embedded cluster: deploying and starting the load; the last scrapes,
 healing, and the namespace's end."""
@@ -731,7 +734,8 @@ GALLERY = """\
 # Experiments
 
 Each file asks one question, and its head says how. "Minutes" is about what a run takes on the embedded cluster, without
-the cluster's own start. "Seen to fail on" names the apps in `tests/weak` that have the weakness which it catches.
+the cluster's own start; that cluster has all that any of them needs. "Seen to fail on" names the apps in `tests/weak`
+that have the weakness which it catches.
 
 ```sh
 chaoskit plan experiments/pod-kill.yaml    # who would be hit; touches nothing
@@ -767,8 +771,6 @@ def gallery_section(behaviour: str, found: Mapping[Path, spec.Experiment]) -> st
 def gallery_row(path: Path, experiment: spec.Experiment) -> str:
     steps = "; ".join(f"{step.name} (`{step.action.verb}`)" for step in experiment.steps)
     kinds = ", ".join(dict.fromkeys(f"[{c.kind}](../docs/checks.md#{c.kind})" for c in experiment.expect))
-    needs = "the embedded cluster" if any(s.action.own_cluster for s in experiment.steps) else "a cluster"
-    prometheus = ", Prometheus" if experiment.metrics else ""
     weak = ", ".join(f"[{name}](../tests/weak/{name})" for name in weak_apps(path.name)) or "–"
     expected = f"{experiment.name}: {kinds}"
     cells = (
@@ -776,10 +778,26 @@ def gallery_row(path: Path, experiment: spec.Experiment) -> str:
         steps,
         expected,
         f"{planned_s(experiment) / 60:.1f}",
-        needs + prometheus,
+        ", ".join(needs(experiment)),
         weak,
     )
     return f"| {' | '.join(cells)} |"
+
+
+def needs(experiment: spec.Experiment) -> Iterator[str]:
+    """What must be there beyond the app, in the embedded cluster or in another one."""
+    made = experiment.safety.platform or any(step.action.own_cluster for step in experiment.steps)
+    yield "the embedded cluster" if made else "a cluster"
+    if any(getattr(step.action, "zone", "") for step in experiment.steps):
+        yield "zones"
+    if any(check.kind == "autoscale" for check in experiment.expect):
+        yield "metrics-server"
+    queries = [*experiment.metrics.values(), *(q for check in experiment.expect for q in check.metrics().values())]
+    if queries:
+        yield "Prometheus"
+    for name, prefix in EXPORTERS.items():
+        if any(re.search(rf"\b{prefix}", query) for query in queries):
+            yield name
 
 
 def planned_s(experiment: spec.Experiment) -> float:
