@@ -12,6 +12,8 @@ import pytest
 from started import Started, chaoskit, processes_of, residue
 
 from chaoskit.adapters.kube import KubeCluster
+from chaoskit.conditions import measure
+from chaoskit.samples import read_samples
 
 pytestmark = pytest.mark.cluster
 WEB = (Path(__file__).parent / "web.yaml").read_text().replace("replicas: 4", "replicas: 2")
@@ -134,3 +136,40 @@ def test_what_a_killed_run_broke_is_healed_without_its_folder(api: KubeCluster, 
     assert first.returncode == 0, first.stdout + first.stderr
     assert residue(api) == []
     assert "nothing to heal" in chaoskit(tmp_path, "heal").stdout
+
+
+STOPPING = """\
+name: what users must not meet ends the run
+app: {manifests: web.yaml, service: web}
+load: {locustfile: none, pulse: {period: 10ms}}
+steady_state: {hold: [pulse_failures < 1%], for: 1s}
+steps:
+  - name: all at once
+    kill_pod: {of: deployment/web, count: 2, mode: now}
+    watch: 30s
+  - name: never taken
+    kill_pod: {of: deployment/web}
+    watch: 1s
+expect:
+  - outage: {of: all at once, at_most: 30s}
+safety: {at_most: 100%, stop_if: [pulse_failures > 20%]}
+"""
+STOPPED_WITHIN_S = 0.3
+
+
+def test_a_limit_ends_the_run_as_soon_as_the_pulse_has_met_it(api: KubeCluster, tmp_path: Path) -> None:
+    (tmp_path / "web.yaml").write_text(WEB)
+    run = Started.begin(tmp_path, STOPPING)
+    assert run.wait() == 4, run.said()
+    assert residue(api) == []
+    entries = run.entries()
+    healing = next(e.at for e in entries if e.kind == "phase" and e.data["name"] == "heal")
+    began = next(e.at for e in entries if e.kind == "phase" and e.data["name"] == "watched")
+    ended = sorted((s for s in read_samples(run.run / "pulse") if s.end > began - 2), key=lambda s: s.end)
+    breach = next(
+        last.end
+        for n, last in enumerate(ended)
+        if not last.ok and (measure("pulse_failures", ended[: n + 1], last.end - 2.0, last.end) or 0.0) > 0.2
+    )
+    assert healing - breach < STOPPED_WITHIN_S
+    assert not [e for e in entries if e.kind == "intent" and e.data["step"] == "never taken"]
