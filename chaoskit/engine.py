@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ LAND_WITHIN_S = 10.0
 SLACK_S = 120.0
 """For what a run does beside waiting and acting: its calls, and Prometheus' last answers."""
 MOST_LOGS = 20
+LONGEST_FILE = 200
 SYNC_WITHIN_S = 15.0
 LOAD_WITHIN_S = 15.0
 LONGEST_MEMORY_S = 60.0
@@ -613,7 +615,7 @@ class Engine:
     def _keep_log(self, pod: Raw, before: bool) -> None:
         try:
             text = self._cluster.logs(name(pod), namespace(pod), previous=before)
-            path = self._folder / "logs" / f"{name(pod)}{'.before' if before else ''}.log"
+            path = self._folder / "logs" / f"{_as_file(name(pod))}{'.before' if before else ''}.log"
             path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
         except UnreachableError:
@@ -767,6 +769,11 @@ def _end_by(happening: Signalled | LeaseLost) -> Exception:
         why=happening.why,
         fix="see whether it was healed by hand, or could not reach the API for 15 s; then run it again",
     )
+
+
+def _as_file(named: str) -> str:
+    """A name that leads nowhere else, whatever a server calls its pods; one that Kubernetes allows is kept as it is."""
+    return re.sub(r"[^a-zA-Z0-9.-]", "_", named).lstrip(".")[:LONGEST_FILE]
 
 
 def _as_object(status: LoadStatus) -> Raw:

@@ -161,11 +161,26 @@ def _annotated(kind: str, o: Raw, run: str) -> list[Intent]:
 
 def _read(kind: str, o: Raw, key: str) -> list[Intent]:
     """The intents in one annotation. One that is broken must not keep the others from being healed."""
+    run = key.removeprefix(UNDO_ANNOTATION)
     try:
-        return [from_data(data) for data in marks.held(o, key)]
-    except (ValueError, KeyError, TypeError) as error:
-        target = Target(kind, name(o), namespace(o), uid(o), prior={"key": key, "why": repr(error)})
-        return [Intent(key.removeprefix(UNDO_ANNOTATION), -1, "", UNREADABLE, target)]
+        found = [from_data(data) for data in marks.held(o, key)]
+        why = "" if all(_speaks_of(intent, kind, o, run) for intent in found) else "it speaks of something else"
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+        why = repr(error)
+    if not why:
+        return found
+    return [
+        Intent(run, -1, "", UNREADABLE, Target(kind, name(o), namespace(o), uid(o), prior={"key": key, "why": why}))
+    ]
+
+
+def _speaks_of(intent: Intent, kind: str, o: Raw, run: str) -> bool:
+    """Whether a mark is about the object that it stands on (or that this stands in for), and of an action that writes
+    marks there. Who may write on his own object must not make healing, which may do more than he, act on others."""
+    target, action = intent.target, ACTIONS.get(intent.verb)
+    here = (target.kind, target.namespace, intent.run) == (kind, namespace(o), run)
+    named = target.name == name(o) or name(o) == marks.stand_in(target)
+    return here and named and (action is None or kind in action.annotates) and intent.verb != NAMESPACE
 
 
 def namespace_intent(run: str, space: Raw) -> Intent:
@@ -219,19 +234,36 @@ def _heal_one(cluster: Cluster, intent: Intent, sleep: Sleep, patience: float) -
 def _attempt(cluster: Cluster, intent: Intent, sleep: Sleep) -> tuple[Healed, bool]:
     """(what became of it, whether it may be different if tried again)."""
     try:
-        if intent.verb == NAMESPACE:
-            return remove_namespace(cluster, intent, sleep), False
-        if intent.verb == UNREADABLE:
-            return _unreadable(intent), False
-        action = ACTIONS.get(intent.verb)
-        if action is None:
-            fix = "install the distribution that offers it"
-            return Healed(False, f"no action is called {intent.verb}", fix), False
-        return action.heal(cluster, intent), True
+        return _undo(cluster, intent, sleep)
     except PortError as error:
         return Healed(False, str(error), f"chaoskit heal {intent.run}"), not isinstance(error, ForbiddenError)
     except ChaoskitError as error:
         return Healed(False, str(error), f"chaoskit heal {intent.run}"), False
+    except Exception as error:  # the border around one healing: a mark that somebody wrote may say anything
+        return _incomprehensible(intent, error), False
+
+
+def _undo(cluster: Cluster, intent: Intent, sleep: Sleep) -> tuple[Healed, bool]:
+    if intent.verb == NAMESPACE:
+        return remove_namespace(cluster, intent, sleep), False
+    if intent.verb == UNREADABLE:
+        return _unreadable(intent), False
+    action = ACTIONS.get(intent.verb)
+    if action is None:
+        fix = "install the distribution that offers it"
+        return Healed(False, f"no action is called {intent.verb}", fix), False
+    return action.heal(cluster, intent), True
+
+
+def _incomprehensible(intent: Intent, error: Exception) -> Healed:
+    """The others are healed all the same."""
+    target, key = intent.target, UNDO_ANNOTATION + intent.run
+    where = f" -n {target.namespace}" if target.namespace else ""
+    return Healed(
+        False,
+        f"what the mark of {target} says cannot be undone: {type(error).__name__}: {error}",
+        f"put {target} back as it should be; then kubectl annotate {target.kind} {target.name}{where} {key}-",
+    )
 
 
 def _unreadable(intent: Intent) -> Healed:

@@ -12,12 +12,21 @@ from typing import Any
 
 from chaoskit.contracts import Healed, Intent
 from chaoskit.errors import ConflictError, NotFoundError
-from chaoskit.model import UNDO_ANNOTATION, Raw
+from chaoskit.model import UNDO_ANNOTATION, Raw, Target
 from chaoskit.objects import annotation, uid
 from chaoskit.ports import Cluster
 
 TRIES = 8
 """A controller may write an object's status between our look and our patch, again and again for a moment."""
+
+
+LONGEST_STEM = 50
+"""Of an object's name, in that of its stand-in: most names have at most 63 characters."""
+
+
+def stand_in(target: Target) -> str:
+    """The name of what carries an object's marks while it is away."""
+    return f"{target.name[:LONGEST_STEM]}-{target.uid[:8]}"
 
 
 def held(o: Raw, key: str) -> list[Mapping[str, Any]]:

@@ -29,6 +29,8 @@ LEDGER = "ledger.jsonl"
 """Kept by the built-in writers, where these are the load."""
 _LEFT_OUT = ("managedFields",)
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_SECRETIVE = ("env", "envFrom", "command", "args", "httpHeaders", "volumes", _LAST_APPLIED)
+"""Keys of a pod's spec under which people write passwords, or tools repeat them."""
 
 
 # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -85,9 +87,9 @@ def trimmed(o: Raw) -> dict[str, Any]:
 
 
 def _without_secrets(spec: Any) -> Any:  # noqa: ANN401 - raw JSON of any shape
-    """A spec, of a pod or with a pod's template in it, without environments, commands' arguments and volumes."""
+    """A spec, of a pod or with a pod's template in it, without environments, commands, probes' headers and volumes."""
     if isinstance(spec, Mapping):
-        return {k: _without_secrets(v) for k, v in spec.items() if k not in ("env", "envFrom", "args", "volumes")}
+        return {k: _without_secrets(v) for k, v in spec.items() if k not in _SECRETIVE}
     return [_without_secrets(item) for item in spec] if isinstance(spec, list) else spec
 
 

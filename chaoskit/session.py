@@ -153,10 +153,17 @@ class Session:
     def clock(self) -> Clock:
         return SystemClock()
 
-    def metrics(self) -> PrometheusMetrics:
+    def metrics(self) -> Metrics:
+        from chaoskit.adapters.prometheus import NoMetrics
+
+        return self._prometheus() or NoMetrics()
+
+    def _prometheus(self) -> PrometheusMetrics | None:
+        """None where none is named."""
         from chaoskit.adapters.prometheus import PrometheusMetrics
 
-        return PrometheusMetrics(self._embedded.prometheus_url if self._embedded else self.options.prometheus)
+        url = self._embedded.prometheus_url if self._embedded else self.options.prometheus
+        return PrometheusMetrics(url) if url else None
 
     def load(self) -> Load:
         return LocustLoad(inside=self._embedded.inside if self._embedded else list)
@@ -268,8 +275,7 @@ class Session:
                 except (UsageError, ClusterError) as error:
                     why = f": {error.why}" if error.why else ""
                     yield Look(f"“{experiment.name}”", False, f"{error.what}{why}", error.fix)
-            named = self._embedded or self.options.prometheus
-            metrics = self.metrics() if named else None
+            metrics = self._prometheus()
             kubectl = f"kubectl --context {cluster.info().context}"
             clocks = OtherClock(cluster.clock_unix, 1.0), OtherClock(metrics.clock_unix, 0.001) if metrics else None
             yield from Doctor(cluster, metrics, plans, *clocks, kubectl=kubectl).looks()

@@ -58,6 +58,13 @@ class App(Part):
     url: str = Field("", description="the app's address, where the Service has none that the load can reach")
     ready_within: Seconds = Field(90.0, description="how long it may take to become ready")
 
+    @field_validator("url")
+    @classmethod
+    def _without_password(cls, value: str) -> str:
+        if "@" in value.partition("://")[2].partition("/")[0]:
+            raise ValueError("an address with a user or password is not kept; let your Locust file read them elsewhere")
+        return value
+
     @model_validator(mode="before")
     @classmethod
     def _short(cls, value: object) -> object:

@@ -21,8 +21,6 @@ from chaoskit.ports import Cluster
 
 GIVEN_BY_THE_CLUSTER = ("clusterIP", "clusterIPs", "healthCheckNodePort")
 HEADLESS = "None"
-LONGEST_STEM = 50
-"""A Service's name has at most 63 characters."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 
@@ -68,7 +66,7 @@ class RecreateService(Action):
     def heal(cls, cluster: Cluster, intent: Intent) -> Healed:
         """What is to be restored is that the Service is there; its old address cannot be had back for certain."""
         target = intent.target
-        stand_in = _look(cluster, stand_in_name(target), target.namespace)
+        stand_in = _look(cluster, marks.stand_in(target), target.namespace)
         present = _look(cluster, target.name, target.namespace)
         how = "it was never deleted"
         if present is None:
@@ -100,16 +98,12 @@ def _recreate(cluster: Cluster, target: Target) -> None:
     except PortError as error:
         raise UnreachableError(f"{target} was deleted, and perhaps not made anew", why=str(error)) from error
     with contextlib.suppress(PortError):  # Healing looks for it again.
-        cluster.delete("service", stand_in_name(target), target.namespace)
-
-
-def stand_in_name(target: Target) -> str:
-    return f"{target.name[:LONGEST_STEM]}-{target.uid[:8]}"
+        cluster.delete("service", marks.stand_in(target), target.namespace)
 
 
 def _stand_in(target: Target, held: Mapping[str, str]) -> dict[str, Any]:
     """A Service that leads nowhere and has no address."""
-    meta = {"name": stand_in_name(target), "labels": {MANAGED_BY: "chaoskit"}, "annotations": dict(held)}
+    meta = {"name": marks.stand_in(target), "labels": {MANAGED_BY: "chaoskit"}, "annotations": dict(held)}
     return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": {"clusterIP": HEADLESS}}
 
 
@@ -120,13 +114,15 @@ def _marks(service: Raw) -> dict[str, str]:
 
 
 def _create(cluster: Cluster, target: Target, held: Mapping[str, str]) -> None:
-    """Somebody else may have been faster, or an answer was lost and the call made again: the Service is there."""
+    """Somebody else may have been faster, or an answer was lost and the call made again: then the Service is there. A
+    quota that others use at the same time is refused by the same 409, and it is not."""
     manifest = target.prior["manifest"]
     meta = {**manifest["metadata"], "annotations": {**manifest["metadata"].get("annotations", {}), **held}}
     try:
         cluster.create({**manifest, "metadata": meta}, target.namespace)
     except ConflictError:
-        return
+        if _look(cluster, target.name, target.namespace) is None:
+            raise
 
 
 def _look(cluster: Cluster, named: str, namespace: str) -> Raw | None:

@@ -101,7 +101,7 @@ def _load_files(configuration: Configuration, files: Sequence[Path], context: st
     except ConfigException as error:
         # `from None`: the library's message may hold the whole entry, and a traceback would print it.
         raise ClusterError("the kubeconfig cannot be used", where=shown, why=str(error).partition("{")[0]) from None
-    except (ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, yaml.YAMLError) as error:
         raise ClusterError(
             "the kubeconfig cannot be read",
             where=shown,

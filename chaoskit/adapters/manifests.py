@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,8 @@ from chaoskit.units import shown
 KUSTOMIZATIONS = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 """The names under which kustomize looks for one."""
 BUILD_WITHIN_S = 30.0
+LARGEST_DOCUMENT = 200_000
+"""Parts of one document; etcd takes no object of more than 1.5 MB."""
 FIRST_KINDS = ("ServiceAccount", "Role", "RoleBinding", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service")
 """Applied before the rest: what pods refer to, and Services, whose addresses pods find in their environment."""
 CLUSTER_WIDE = (
@@ -113,6 +116,8 @@ def _parse(text: str, file: str) -> Iterator[Raw]:
         loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
+            if _size(node, {}) > LARGEST_DOCUMENT:
+                raise _no_yaml(_at(file, node.start_mark), "its aliases make it grow without end when it is read")
             document = loader.construct_document(node)
             if document:
                 yield from _checked(document, node, file)
@@ -126,6 +131,16 @@ def _parse(text: str, file: str) -> Iterator[Raw]:
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:
         # A number that is too long, or a mapping as a key, is a plain error of Python's.
         raise _no_yaml(f"{file}:1:1", " ".join(str(error).split())) from error
+
+
+def _size(node: yaml.Node, known: dict[int, float]) -> float:
+    """How many parts a document has once its aliases are written out; infinite for one that contains itself."""
+    if id(node) not in known:
+        known[id(node)] = math.inf
+        pairs = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = [part for pair in pairs for part in (pair if isinstance(pair, tuple) else (pair,))]
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def _no_yaml(where: str, why: str) -> UsageError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -117,7 +118,8 @@ class PrometheusMetrics:
         if status != 200 or answer.get("status") != "success":
             raise self._no_prometheus(status, content_type, body)
         data = answer.get("data")
-        warnings = tuple(str(w) for w in answer.get("warnings") or ())
+        said = answer.get("warnings") or ()
+        warnings = tuple(map(str, said)) if isinstance(said, list | tuple) else (str(said),)
         return (data if isinstance(data, dict) else {}), warnings
 
     def _no_prometheus(self, status: int, content_type: str, body: bytes) -> PortError:
@@ -138,6 +140,19 @@ class PrometheusMetrics:
         except PortError:
             return None
         return interval_in(str(data.get("yaml") or ""))
+
+
+class NoMetrics:
+    """Where no Prometheus is named. An experiment that asks one is refused before its run begins."""
+
+    def instant(self, query: str, at_unix: float) -> Answer:
+        return Answer(query, (), error="no Prometheus is named; give --prometheus URL")
+
+    def range(self, query: str, start_unix: float, end_unix: float, step_s: float) -> Answer:
+        return self.instant(query, end_unix)
+
+    def scrape_interval(self) -> float:
+        return DEFAULT_SCRAPE_S
 
 
 class _Direct:
@@ -207,17 +222,23 @@ def interval_in(configuration: str) -> float | None:
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         loaded = yaml.load(configuration, Loader=loader)  # noqa: S506  A safe loader; the C one, for these are long.
-        if not isinstance(loaded, dict):
-            return None
-        jobs = [job for job in loaded.get("scrape_configs") or () if isinstance(job, dict)]
-        ours = _intervals(job for job in jobs if job.get("job_name") in OUR_JOBS)
-        return max(ours or _intervals([loaded.get("global") or {}]), default=None)
-    except (yaml.YAMLError, ValueError):
+    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return None
+    if not isinstance(loaded, dict):
+        return None
+    jobs = loaded.get("scrape_configs")
+    ours = [j for j in jobs if isinstance(j, dict) and j.get("job_name") in OUR_JOBS] if isinstance(jobs, list) else []
+    return max(_intervals(ours) or _intervals([loaded.get("global")]), default=None)
 
 
-def _intervals(settings: Iterable[Mapping[str, Any]]) -> list[float]:
-    return [duration(s["scrape_interval"]) for s in settings if s.get("scrape_interval")]
+def _intervals(settings: Iterable[object]) -> list[float]:
+    """Those that are times; a server of another make may say anything there."""
+    found = []
+    for each in settings:
+        if isinstance(each, dict) and isinstance(each.get("scrape_interval"), str):
+            with suppress(ValueError):
+                found.append(duration(each["scrape_interval"]))
+    return [interval for interval in found if interval > 0]
 
 
 def _apart(url: str) -> tuple[str, tuple[str, str] | None]:
@@ -251,7 +272,7 @@ def _parts(response: requests.Response) -> tuple[int, str, bytes]:
 def _object(body: bytes) -> Mapping[str, Any]:
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return parsed if isinstance(parsed, dict) else {}
 
@@ -268,12 +289,16 @@ def _series(data: Mapping[str, Any]) -> tuple[tuple[Series, ...], tuple[str, ...
             read = [(r["metric"], r.get("values") or []) for r in result or ()]
         else:
             raise PortError(f"the query gives a {kind or 'nothing'}, not numbers")
-        series = tuple(Series(dict(metric), tuple(map(_point, points))) for metric, points in read)
-    except (KeyError, TypeError, ValueError) as error:
+        series = tuple(Series(_labels(metric), tuple(map(_point, points))) for metric, points in read)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise PortError("Prometheus' answer cannot be read", why=f"{type(error).__name__}: {error}") from error
     histograms = any("histogram" in r or "histograms" in r for r in result or ())
     omitted = ("native histograms are left out: ask for a number, as with histogram_quantile()",) if histograms else ()
     return tuple(s for s in series if s.points), omitted
+
+
+def _labels(metric: Any) -> dict[str, str]:  # noqa: ANN401  Parsed JSON.
+    return {str(name): str(value) for name, value in dict(metric).items()}
 
 
 def _point(pair: Any) -> tuple[float, float]:  # noqa: ANN401  Parsed JSON.

@@ -9,10 +9,10 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from chaoskit import lease, notices, objects
+from chaoskit import lease, marks, notices, objects
 from chaoskit.adapters.fake import Acted, FakeWorld
 from chaoskit.journal import Entry
-from chaoskit.model import PROTECT_ANNOTATION, UNDO_ANNOTATION, Raw
+from chaoskit.model import PROTECT_ANNOTATION, UNDO_ANNOTATION, Raw, Target
 from chaoskit.objects import CONTROL_PLANE_LABEL, SERVER, controller, ready, uid
 from chaoskit.plan import Plan
 
@@ -233,8 +233,7 @@ def healable(intents: Sequence[Any], act: Acted, plan: Plan) -> bool:
 
 def _concerns(target: Any, act: Acted) -> bool:  # noqa: ANN401 - JSON
     """Whether an act is one on a target, or on a Service that stands in for it."""
-    stands_in = act.kind == "service" and act.name == f"{target['name']}-{target['uid'][:8]}"
-    return bool(target["kind"] == act.kind and (target["name"] == act.name or stands_in))
+    return bool(target["kind"] == act.kind and act.name in (target["name"], marks.stand_in(Target(**target))))
 
 
 def _aside(act: Acted, named: str) -> bool:

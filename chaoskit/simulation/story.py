@@ -206,8 +206,10 @@ class _Player:
         told = Janitor(cluster, time_of(self._world.clock), self.story.healings.append)
 
         def look() -> None:
-            told.look()
-            self._world.clock.after(LOOK_EVERY_S, look)
+            try:
+                told.look()
+            finally:  # The run may be killed while the janitor waits for an answer: it looks again.
+                self._world.clock.after(LOOK_EVERY_S, look)
 
         self._world.clock.after(LOOK_EVERY_S, look)
 

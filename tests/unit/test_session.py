@@ -14,7 +14,7 @@ from chaoskit.adapters.fake import FakeWorld, manifests
 from chaoskit.errors import ClusterError
 from chaoskit.plan import Plan
 from chaoskit.ports import Signalled
-from chaoskit.session import check_usable, listening
+from chaoskit.session import Options, Session, check_usable, listening
 
 
 def planned(text: str = EXPERIMENT) -> Plan:
@@ -56,3 +56,9 @@ def test_a_signal_reaches_the_run_and_its_user_is_known_to_want_out(number):
         assert clock.wait(5.0) == Signalled(number.name)
     assert heard == [number.name]
     assert signal.getsignal(number) is before
+
+
+def test_without_a_prometheus_none_is_asked_and_whoever_asks_is_told_what_to_give():
+    metrics = Session(Options(context="mine"), print).metrics()
+    assert "--prometheus" in metrics.instant("up", 0.0).error
+    assert metrics.scrape_interval() > 0
