@@ -1,0 +1,1 @@
+"""The parts of bench/kill_sweep.py."""
