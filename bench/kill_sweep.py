@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import platform
+import signal
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,6 +30,7 @@ from sweep import chaostoolkit, fake, real
 TABLE = Path(__file__).parent.parent / "docs" / "bench" / "kill_sweep.md"
 KEPT = TABLE.with_suffix(".jsonl")
 FAKE, REAL = 3000, 100
+EXIT_ENDED = 143
 Row = Mapping[str, Any]
 HEAD = """\
 # What is left when a run is killed
@@ -80,6 +82,7 @@ looked at {stays:.0f} s later.
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_ENDED))
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for part in ("fake", "real", "chaostoolkit"):
         options.add_argument(f"--{part}", type=int, default=0, metavar="KILLS")
