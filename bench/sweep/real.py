@@ -1,7 +1,7 @@
 """chaoskit as users start it, on the embedded cluster, killed by SIGKILL, healed by `chaoskit heal`, and compared.
 
-Half of the runs that a kubeconfig alone allows go through an unkind API server (unkind.py), and so does their healing. A
-cluster that is up already must be one that this version started: its janitor is in its supervisor.
+Half of the runs that a kubeconfig alone allows go through an unkind API server (unkind.py), and so does their healing.
+A cluster that is up already must be one that this version started: its janitor is in its supervisor.
 """
 
 from __future__ import annotations

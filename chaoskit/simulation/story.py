@@ -34,7 +34,7 @@ FROZEN_AT_MOST_S = 61.0
 JANITOR_WITHIN_S = 150.0
 MOST_HEALS = 3
 """So often somebody types `chaoskit heal` while the API is in trouble; after that it is not any more."""
-MEMORY = Path("/dev/shm")  # noqa: S108 - where there is one, a journal's fsync costs nothing; the folder's name is random
+MEMORY = Path("/dev/shm")  # noqa: S108 # nosec B108 - where there is one, fsync costs nothing; names are random
 Finish = Callable[[Cluster, str, Sequence[Intent], Time], Outcomes]
 
 
