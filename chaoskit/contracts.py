@@ -308,6 +308,10 @@ class Check(Part):
         """The expectation in one line, for reports."""
         raise NotImplementedError
 
+    def happened(self, finding: Finding, measured: str) -> str:
+        """What was measured, as the verdict's sentence begins: by default beside what was expected."""
+        return f"{finding.name}, measured {measured}"
+
     def judge(self, record: Record) -> Finding:
         """The finding. Whatever it raises becomes an inconclusive one."""
         raise NotImplementedError

@@ -224,15 +224,18 @@ def _sentence(experiment: Experiment, verdict: Verdict, findings: tuple[Finding,
     decisive = next((f for f in findings if f.verdict is verdict), None)
     if decisive is None:
         return f"{verdict.value}: {experiment.name}; nothing was expected"
-    return f"{verdict.value}: {_told(decisive)}"
+    asked = [f for f in findings if f.asked]
+    check = next((c for c, f in zip(experiment.expect, asked, strict=False) if f is decisive), None)
+    return f"{verdict.value}: {_told(decisive, check)}"
 
 
-def _told(finding: Finding) -> str:
-    """What was expected, what was measured, and why that is not good. What chaoskit looks at by itself is called by
-    what should be so: of one that is not, only the reason can be said. A reason may have lines of details."""
+def _told(finding: Finding, check: Check | None) -> str:
+    """What was expected, what was measured, and why that is not good. What chaoskit looks at by itself (no `check`) is
+    called by what should be so: of one that is not, only the reason can be said. A reason may have lines of details."""
     shown = units.show(finding.value, finding.unit, finding.uncertainty, apart=finding.margin)
-    measured = "" if finding.value is None else f", measured {shown}"
     reason = finding.reason.split("\n", 1)[0]
-    if finding.asked:
-        return f"{finding.name}{measured}; {reason}"
+    if check:
+        happened = finding.name if finding.value is None else check.happened(finding, shown)
+        return f"{happened}; {reason}"
+    measured = "" if finding.value is None else f", measured {shown}"
     return f"{reason}{measured}{f', limit {finding.limit}' if measured and finding.limit else ''}"

@@ -138,7 +138,7 @@ def exact(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return _show(value, unit, 0.0)
     factor, suffix = _scale(value, unit)
-    return f"{_digits(float(f'{value * factor:.12g}'))}{suffix}"
+    return _worded(_digits(float(f"{value * factor:.12g}")), suffix)
 
 
 def rounded(value: float, uncertainty: float) -> tuple[float, float]:
@@ -160,7 +160,13 @@ def _show(value: float, unit: str, apart: float) -> str:
     if math.isnan(value):
         return "NaN"
     factor, suffix = _scale(value, unit)
-    return f"{_significant(value * factor, abs(apart * factor))}{suffix}"
+    return _worded(_significant(value * factor, abs(apart * factor)), suffix)
+
+
+def _worded(number: str, suffix: str) -> str:
+    """`1 request`, `2 requests`: a unit that is a word is written in its singular after a 1."""
+    is_word = suffix.strip().isalpha() and len(suffix) > len(" ms")
+    return number + (suffix.removesuffix("s") if number == "1" and is_word else suffix)
 
 
 def _significant(value: float, apart: float) -> str:

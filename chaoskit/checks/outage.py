@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -53,6 +53,12 @@ class Outage(Check):
         kept = " on a kept connection" if self.connections == "kept" else ""
         return f"outage{kept} after “{self.of}” at most {units.exact(self.at_most, 's')}{lost}"
 
+    def happened(self, finding: Finding, measured: str) -> str:
+        kept = " on a kept connection" if self.connections == "kept" else ""
+        if finding.unit == "requests":
+            return f"users lost {measured}{kept} after “{self.of}”, limit {finding.limit.removeprefix('at most ')}"
+        return f"users had no answer{kept} for {measured} after “{self.of}”, limit {units.exact(self.at_most, 's')}"
+
     def judge(self, record: Record) -> Finding:
         step, why = landed_or_why(record, self.of)
         if step is None:
@@ -81,10 +87,17 @@ class Outage(Check):
         if finding.verdict is Verdict.FAILED:
             return finding
         if self.lost is not None and seen.lost > self.lost:
-            reason = f"{seen.lost} of {seen.due} requests were lost, at most {self.lost} allowed"
-            return _replaced(finding, Verdict.FAILED, reason, float(seen.lost), "requests", self.lost - seen.lost)
+            return replace(
+                finding,
+                verdict=Verdict.FAILED,
+                value=float(seen.lost),
+                unit="requests",
+                uncertainty=None,
+                limit=f"at most {units.count(self.lost, 'request')}",
+                margin=float(self.lost - seen.lost),
+            )
         if finding.verdict is Verdict.PASSED and (why := self._unsure(seen, longest)):
-            return _replaced(finding, Verdict.INCONCLUSIVE, f"{why}; {finding.reason}")
+            return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{why}; {finding.reason}")
         return finding
 
     def _unsure(self, seen: evidence.Coverage, longest: Stretch | None) -> str:
@@ -100,33 +113,10 @@ class Outage(Check):
         return ""
 
 
-def _replaced(
-    finding: Finding,
-    verdict: Verdict,
-    reason: str,
-    value: float | None = None,
-    unit: str = "",
-    margin: float | None = None,
-) -> Finding:
-    return Finding(
-        finding.name,
-        finding.kind,
-        verdict,
-        reason,
-        value=finding.value if value is None else value,
-        unit=unit or finding.unit,
-        uncertainty=finding.uncertainty if value is None else None,
-        limit=finding.limit,
-        margin=finding.margin if margin is None else margin,
-        step=finding.step,
-        evidence=finding.evidence,
-    )
-
-
 def _reason(seen: evidence.Coverage, period: float) -> str:
     if seen.longest is None:
-        return f"all of {seen.due} requests were answered, one every {units.show(period, 's')}"
-    lost = f"{seen.lost} of {seen.due} requests lost"
+        return f"all of {units.count(seen.due, 'request')} were answered, one every {units.show(period, 's')}"
+    lost = f"{seen.lost:,} of {units.count(seen.due, 'request')} lost"
     if len(seen.outages) == 1:
         return f"{lost}, in one stretch"
     total, doubt = sum(o.seconds for o in seen.outages), sum(o.uncertainty for o in seen.outages)

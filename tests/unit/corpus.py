@@ -260,7 +260,7 @@ def kept(**story):
 
 
 def outages() -> Iterator[Case]:
-    yield pulse("none", PASS, outage(), "all of 1000 requests were answered")
+    yield pulse("none", PASS, outage(), "all of 1,000 requests were answered")
     yield pulse("none, the smallest limit", PASS, outage("20ms", lost=0))
     for length, limit, verdict in (
         (0.05, "1s", PASS),
@@ -284,7 +284,7 @@ def outages() -> Iterator[Case]:
     yield pulse("without end", FAIL, outage(), down=[(15, 99)])
     yield pulse("without end, within the limit so far", OPEN, outage("12s"), "still down", down=[(15, 99)])
     yield pulse("lost within the limit", PASS, outage(lost=60), down=[(12, 12.5)])
-    yield pulse("lost beyond the limit", FAIL, outage(lost=40), "at most 40 allowed", down=[(12, 12.5)])
+    yield pulse("lost beyond the limit", FAIL, outage(lost=40), "of 1,000 requests lost", down=[(12, 12.5)])
     yield pulse("blind for longer than the limit", OPEN, outage(), unsent=[(12, 14)])
     yield pulse("blind beside an outage", OPEN, outage(), down=[(12, 12.6)], unsent=[(12.6, 13.4)])
     yield pulse("one unsent", PASS, outage(), unsent=[(12, 12.01)])

@@ -80,9 +80,9 @@ def test_an_outage_shows_its_bracket():
     (outage,) = found.evidence[0].data["outages"]
     assert outage["last_good"] <= 12.0 <= outage["first_bad"]
     assert outage["lost"] == 50
-    assert found.reason == "50 of 1000 requests lost, in one stretch"
+    assert found.reason == "50 of 1,000 requests lost, in one stretch"
     several = Outage(of=STEP, at_most="1s", lost=200).judge(record(pulse=paced(25.0, down=[(12, 12.5), (14, 14.2)])))
-    assert several.reason == "70 of 1000 requests lost, in 2 stretches of 0.7 s ± 20 ms in all"
+    assert several.reason == "70 of 1,000 requests lost, in 2 stretches of 0.7 s ± 20 ms in all"
     assert Outage(of=STEP, at_most="1500ms", lost=1).title().endswith("at most 1.5 s, at most 1 request lost")
     assert Outage(of=STEP, at_most="1s", lost=0).title().endswith("at most 1 s, no request lost")
 

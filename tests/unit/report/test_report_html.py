@@ -86,7 +86,7 @@ def test_hostile_texts_stay_texts():
 def test_the_verdict_is_a_sentence_above_everything():
     words = " ".join(" ".join(outline(page(story.failing())).words).split())
     head = words[: words.index("Expectations")]
-    assert "✗ failed Outage after “lose a pod” at most 0.5 s, measured 0.81" in head
+    assert "✗ failed Users had no answer for 0.81 s ± 10 ms after “lose a pod”, limit 0.5 s" in head
     assert "seed 7" in head
     assert "v1.37.0" in head
 

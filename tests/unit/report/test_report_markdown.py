@@ -10,7 +10,7 @@ from chaoskit.report import markdown
 
 def test_verdict_first_then_failed_before_passed():
     lines = markdown.render(story.failing().result).splitlines()
-    assert lines[0].startswith("# ✗ failed: outage after")
+    assert lines[0].startswith("# ✗ failed: users had no answer for 0.81 s")
     rows = [line for line in lines if line.startswith(("| ✗", "| ✓", "| ?"))]
     assert len(rows) == 6
     assert rows[0].startswith("| ✗ failed | outage")

@@ -29,7 +29,7 @@ def test_one_line_for_each_expectation_with_measured_and_limit():
 def test_reason_stands_under_what_did_not_hold_and_the_sentence_ends_it():
     text = shown(story.failing())
     assert "✗  outage after “lose a pod” at most 0.5 s (failed)" in text
-    assert "81 of 1500 requests lost" in text
+    assert "81 of 1,500 requests lost" in text
     assert "beyond the limit" in " ".join(text.split())
     assert text.rstrip().endswith("(exit code 1)")
 
