@@ -224,8 +224,8 @@ def _sentence(experiment: Experiment, verdict: Verdict, findings: tuple[Finding,
     decisive = next((f for f in findings if f.verdict is verdict), None)
     if decisive is None:
         return f"{verdict.value}: {experiment.name}; nothing was expected"
-    asked = [f for f in findings if f.asked]
-    check = next((c for c, f in zip(experiment.expect, asked, strict=False) if f is decisive), None)
+    theirs = [f for f in findings if f.asked]
+    check = next((c for c, f in zip(experiment.expect, theirs, strict=True) if f is decisive), None)
     return f"{verdict.value}: {_told(decisive, check)}"
 
 
