@@ -30,6 +30,11 @@ class Bin:
     covered: float
     """Seconds of it in which the load ran: the first bin and the last are cut."""
 
+    @property
+    def whole(self) -> bool:
+        """Enough of it is covered to tell a rate: requests come in bursts."""
+        return self.covered >= self.width / 2
+
     def a_second(self, number: int) -> float:
         return number / max(self.covered, self.width / 4)
 

@@ -152,6 +152,8 @@ class Workload:
     ready: tuple[tuple[float, int], ...]
     scaling: str = ""
     """What its autoscaler may choose, if it has one."""
+    scaler: str = ""
+    """The autoscaler's name."""
 
 
 def workloads(record: Record, lanes: Sequence[Lane]) -> dict[str, Workload]:
@@ -164,7 +166,7 @@ def workloads(record: Record, lanes: Sequence[Lane]) -> dict[str, Workload]:
             group,
             tuple(wanted.get(group, ())),
             tuple(_ready_counts([lane for lane in lanes if lane.group == group])),
-            scaling.get(group, ""),
+            *scaling.get(group, ("", "")),
         )
         for group in groups
     }
@@ -200,13 +202,17 @@ def _ready_counts(lanes: Sequence[Lane]) -> list[tuple[float, int]]:
     return curve
 
 
-def _scaling(record: Record) -> dict[str, str]:
+def _scaling(record: Record) -> dict[str, tuple[str, str]]:
+    """(what it may choose, name) of each autoscaler of the run's namespace, by what it scales."""
     found = {}
     for event in _of(record, "horizontalpodautoscaler"):
+        if namespace(event.object) != record.namespace:
+            continue
         spec = event.object.get("spec") or {}
         target = spec.get("scaleTargetRef") or {}
         named = f"{str(target.get('kind', '')).lower()}/{target.get('name', '')}"
-        found[named] = f"autoscaler: {spec.get('minReplicas', 1)} to {spec.get('maxReplicas', '?')} replicas"
+        range_ = f"{spec.get('minReplicas', 1)} to {spec.get('maxReplicas', '?')} replicas"
+        found[named] = (f"autoscaler: {range_}", name(event.object))
     return found
 
 

@@ -55,7 +55,7 @@ def _rates(axis: Axis, found: Sequence[Bin], limits: Sequence[tuple[float, str]]
     scale = picture.linear([*(b.a_second(b.due) for b in found), *(limit for limit, _ in limits)])
 
     def curve(css: str, title: str, numbers: Sequence[float], *, filled: bool = False) -> Curve:
-        points = [(b.began + b.width / 2, n) for b, n in zip(found, numbers, strict=True)]
+        points = [(b.began + b.width / 2, n) for b, n in zip(found, numbers, strict=True) if filled or b.whole]
         return picture.curve(axis, scale, points, css, title, filled=filled)
 
     curves = (
@@ -65,8 +65,13 @@ def _rates(axis: Axis, found: Sequence[Bin], limits: Sequence[tuple[float, str]]
     )
     levels = picture.levels(scale, "/s", limits)
     keys = (Key("good", "good"), Key("offered", "offered"), Key("failed filled", "failed", "box"))
-    said = ((b.began, f"{b.a_second(b.ok):.4g}/s good, {b.a_second(b.failed):.4g}/s failed") for b in found)
+    said = ((b.began, _rate_words(b)) for b in found)
     return Row("requests", _note(found), 90, curves=curves, levels=levels, keys=keys, said=picture.thinned(said))
+
+
+def _rate_words(found: Bin) -> str:
+    numbers = ((found.due, "offered"), (found.ok, "good"), (found.failed, "failed"))
+    return ", ".join(f"{found.a_second(n):.4g}/s {word}" for n, word in numbers)
 
 
 def _latencies(axis: Axis, found: Sequence[Bin], limits: Sequence[tuple[float, str]]) -> Row:
