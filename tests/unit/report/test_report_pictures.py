@@ -7,6 +7,7 @@ import pytest
 import story
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scaling import autoscaler
 
 from chaoskit.model import GONE, SEEN, WatchEvent
 from chaoskit.report import bins, failures, inventory, picture, quality, states, timeline, traffic, waterfall
@@ -242,3 +243,36 @@ def test_an_act_is_drawn_until_it_was_healed():
     assert "healed 41.500 s" in held.title
     assert [key.text for key in row.keys] == ["ordered to landed", "landed to healed"]
     assert row.said[-1] == (41.5, f"{step.acts[0].what}: healed")
+
+
+def test_the_read_out_names_the_pods_and_nodes_that_are_not_ready():
+    told = story.failing()
+    rows = {row.title: row for row in timeline.chart(told.record, told.experiment).rows}
+    front = dict(rows["deployment/front"].said)
+    assert front[18.02] == "2 ready, 3 wanted; 6d5f7b9c4-x2x4z terminating"
+    assert front[18.16].startswith("2 ready, 3 wanted; 6d5f7b9c4-k9qpl ")
+    assert dict(rows["nodes"].said)[25.0] == "2 ready, 1 cordoned; node-3 cordoned"
+
+
+def test_what_an_autoscaler_read_is_drawn_beside_its_target():
+    record = story.failing().record
+    looks = [autoscaler(20.0, 3, 4, 80), autoscaler(25.0, 4, 4, 55)]
+    told = [
+        replace(e, object=e.object | {"metadata": e.object["metadata"] | {"namespace": story.SPACE}}) for e in looks
+    ]
+    record = replace(record, events=tuple(sorted((*record.events, *told), key=lambda e: e.at)))
+    rows = {row.title: row for row in inventory.rows(record, Axis(0, 45))}
+    assert "autoscaler: 1 to 8 replicas" in rows["deployment/front"].note
+    assert [level.text for level in rows["cpu"].levels if level.limit] == ["target 60 %"]
+    assert rows["cpu"].said[0] == (20.0, "cpu 80 % of a target of 60 %; wants 4 replicas")
+
+
+def test_pods_of_a_workload_stand_by_their_nodes():
+    told = story.failing()
+    front = [r.note for r in timeline.chart(told.record, told.experiment).rows if r.title.startswith("6d5f7b9c4-")]
+    assert front == sorted(front)
+
+
+def test_requests_of_a_cut_bin_are_no_peak():
+    samples = [sample(t / 10) for t in range(100)] + [sample(10.0), sample(10.0001), sample(10.0002)]
+    assert [b.whole for b in bins.binned(samples, 1.0)][-2:] == [True, False]
