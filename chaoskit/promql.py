@@ -22,6 +22,8 @@ COUNTER_RATES = ("rate", "irate", "increase")
 GUARDS = (">", ">=", "!=", "<", "<=")
 SAME_VALUES = ("max_over_time", "min_over_time", "last_over_time", "label_replace", "label_join", "sort", "sort_desc")
 """Functions whose answers are values of their first argument."""
+COUNTS = ("count", "group", "count_values")
+KEEP_POSITIVE = ("sum", "avg", "min", "max", "topk", "bottomk", "quantile")
 ONE_OF = ("max", "min", "topk", "bottomk")
 """Aggregations whose answers are values that they were given."""
 WINDOW_S = 86_399.0
@@ -97,7 +99,8 @@ def _ranges(tree: Node) -> Iterator[tuple[str, float]]:
     for node in nodes(tree):
         if isinstance(node, promql.Call) and node.func.name in RATES:
             for argument in node.args:
-                if isinstance(argument, promql.MatrixSelector) and argument.range.total_seconds() != WINDOW_S:
+                ranged = isinstance(argument, promql.MatrixSelector | promql.SubqueryExpr)
+                if ranged and argument.range.total_seconds() != WINDOW_S:
                     yield node.func.name, argument.range.total_seconds()
 
 
@@ -123,6 +126,16 @@ def _sums_before_rates(tree: Node) -> Iterator[Concern]:
                         f"write {below.op}({node.func.name}(…[$window]))",
                         refused=True,
                     )
+                if isinstance(below, promql.BinaryExpr) and str(below.op) == "+" and not _with_number(below):
+                    yield Concern(
+                        f"{node.func.name} of a sum: a counter that starts anew is hidden in it; "
+                        f"write {node.func.name}(…[$window]) + {node.func.name}(…[$window])",
+                        refused=True,
+                    )
+
+
+def _with_number(node: Node) -> bool:
+    return any(isinstance(side, promql.NumberLiteral) for side in (node.lhs, node.rhs))
 
 
 def _divisions(tree: Node) -> Iterator[Concern]:
@@ -187,12 +200,21 @@ def _never_zero(node: Node) -> bool:
         return _never_zero(node.expr)
     if isinstance(node, promql.NumberLiteral):
         return bool(node.val != 0)
-    if isinstance(node, promql.Call):
-        return node.func.name == "clamp_min" and _never_zero(node.args[1])
-    if isinstance(node, promql.AggregateExpr):
-        return str(node.op) in ("count", "group") or _never_zero(node.expr)  # Of nothing, these give nothing.
-    compared = isinstance(node, promql.BinaryExpr) and str(node.op) in GUARDS
-    return compared and not str(node.modifier).startswith("bool")
+    if _is_call(node, "clamp_min"):
+        return _positive(node.args[1]) > 0
+    if isinstance(node, promql.AggregateExpr):  # Of nothing, these give nothing.
+        return str(node.op) in COUNTS or (str(node.op) in KEEP_POSITIVE and _never_zero(node.expr))
+    return isinstance(node, promql.BinaryExpr) and _leaves_no_zero(node)
+
+
+def _leaves_no_zero(node: Node) -> bool:
+    """Whether a comparison lets only numbers through that are not zero."""
+    if str(node.modifier).startswith("bool") or not isinstance(node.rhs, promql.NumberLiteral):
+        return False
+    limit = node.rhs.val
+    return {">": limit >= 0, ">=": limit > 0, "!=": limit == 0, "<": limit <= 0, "<=": limit < 0}.get(
+        str(node.op), False
+    )
 
 
 def _shortened(node: Node) -> str:

@@ -30,6 +30,8 @@ expect:
         ("sum(increase(shop_requests_total[2s]))", "fewer than 4 scrapes even of 1 s"),
         ("rate(sum(shop_requests_total)[1m:1s])", "a counter that starts anew is hidden in the sum"),
         ("increase((max by (pod) (shop_requests_total))[5m:])", "hidden in the max"),
+        ("rate((a_total + b_total)[5m:])", "rate of a sum"),
+        ("rate((a_total * 8)[3s:1s])", "fewer than 4 scrapes even of 1 s"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_its_place(query, why):
@@ -49,6 +51,13 @@ def test_what_cannot_be_right_is_refused_with_its_place(query, why):
         ("a / (b > bool 0)", "can be zero"),
         ("a / clamp_min(b, 0)", "can be zero"),
         ("a / 0", "can be zero"),
+        ("a / clamp_min(b, -1)", "can be zero"),
+        ("a / (b >= 0)", "can be zero"),
+        ("a / (b < 5)", "can be zero"),
+        ("a / (b > -1)", "can be zero"),
+        ("a / (b != 1)", "can be zero"),
+        ("a / (b > c)", "can be zero"),
+        ("a / stddev(b > 0)", "can be zero"),
     ],
 )
 def test_what_may_mislead_is_warned_of_and_runs(query, why):
@@ -66,6 +75,10 @@ def test_what_may_mislead_is_warned_of_and_runs(query, why):
         "rate(shop_requests_total[1m])",
         "a / 2",
         "a / (b > 0)",
+        "a / (b >= 0.001)",
+        "a / (b != 0)",
+        "a / sum(b > 10)",
+        "rate((a_total + 1)[1m:])",
         "sum(a) / (sum(rate(b_total[$window])) > 0) or vector(0)",
         "a / clamp_min(b, 1)",
         "a / count(b)",
