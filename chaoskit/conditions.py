@@ -112,6 +112,17 @@ MEASURES: dict[str, tuple[str, str, Callable[[Sequence[Sample], float], float | 
 """The load's measures: unit, meaning, and the function from samples and seconds."""
 
 
+def silence(samples: Sequence[Sample], began: float, ended: float) -> float:
+    """The longest part of [began, ended) in which no request was due or under way, in seconds."""
+    longest, reached = 0.0, began
+    for sample in sorted(samples, key=lambda s: s.intended):
+        if sample.end <= began or sample.intended >= ended:
+            continue
+        longest = max(longest, sample.intended - reached)
+        reached = max(reached, sample.end)
+    return max(longest, ended - reached)
+
+
 def unit_of(text: object) -> str:
     """The unit of a condition's value: that of the measure that it names, else that of its limit; empty for no
     condition."""

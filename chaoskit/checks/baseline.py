@@ -10,7 +10,7 @@ from typing import ClassVar
 from pydantic import Field, field_validator
 
 from chaoskit import units
-from chaoskit.checks.judging import inconclusive, landed_or_why
+from chaoskit.checks.judging import inconclusive, landed_or_why, unseen
 from chaoskit.conditions import MEASURES
 from chaoskit.contracts import Check, Record
 from chaoskit.model import Evidence, Finding, Verdict
@@ -79,6 +79,9 @@ class Baseline(Check):
             if len(blocks) < FEWEST_BLOCKS:
                 reason = f"{when} has requests in {units.count(len(blocks), 'second')}; {FEWEST_BLOCKS} are needed"
                 return inconclusive(self, reason, step=self.of)
+        for began, ended in (record.phases["steady"], (step.began, step.ended or record.ended)):
+            if lacking := unseen(record, self.measure.startswith("pulse"), began, ended):
+                return inconclusive(self, lacking, step=self.of)
         return self._compare(record, before, during)
 
     def _compare(self, record: Record, before: list[list[Sample]], during: list[list[Sample]]) -> Finding:

@@ -9,7 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from chaoskit import units
-from chaoskit.checks.judging import at_most, inconclusive, landed_or_why
+from chaoskit.checks.judging import at_most, inconclusive, landed_or_why, unseen
 from chaoskit.contracts import Check, Record, Seconds, Share
 from chaoskit.model import Evidence, Finding
 from chaoskit.samples import Outcome, Sample, Stream
@@ -48,6 +48,8 @@ class ErrorBudget(Check):
         sent = [s for s in requests if s.outcome is not Outcome.NOT_SENT]
         if not sent:
             return inconclusive(self, "no request was sent in the window", step=self.of)
+        if lacking := unseen(record, not record.locust, began, ended):
+            return inconclusive(self, lacking, step=self.of)
         bad = sum(not s.ok for s in sent)
         budget = (1 - self.slo) * self.over / (ended - began)
         unsent = len(requests) - len(sent)

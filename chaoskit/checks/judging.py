@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from chaoskit import units, witness
+from chaoskit import conditions, units, witness
 from chaoskit.contracts import Check, Record, StepRecord
 from chaoskit.model import Evidence, Finding, Verdict
 
@@ -55,6 +55,26 @@ def at_most(
         step=step,
         evidence=evidence,
     )
+
+
+LONGEST_PAUSE_S = 3.0
+"""Users may all be thinking for so long; and for longer where they did so before."""
+PAUSES, PERIODS = 2.5, 5
+
+
+def unseen(record: Record, of_pulse: bool, began: float, ended: float) -> str:
+    """Why the recorded requests do not tell of the whole window, or empty: for a while there was none."""
+    if of_pulse:
+        allowed = max(1.0, PERIODS * record.pulse_period_s)
+        streams = [[s for s in record.pulse if s.stream is stream] for stream in {s.stream for s in record.pulse}]
+        silent = max((conditions.silence(stream, began, ended) for stream in streams), default=ended - began)
+    else:
+        first = min((s.intended for s in record.locust), default=began)
+        before = conditions.silence(record.locust, first, began) if first < began else 0.0
+        allowed = max(LONGEST_PAUSE_S, PAUSES * before)
+        silent = conditions.silence(record.locust, began, ended)
+    who = "the pulse" if of_pulse else "Locust"
+    return f"{who} recorded nothing for {units.show(silent, 's')} of the window" if silent > allowed else ""
 
 
 WITNESS = "PromQL of the app's own counters of answers, each as it is: the second witness of what the load recorded"

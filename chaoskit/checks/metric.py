@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from chaoskit import buckets, conditions, units
-from chaoskit.checks.judging import WITNESS, asked_of, inconclusive, landed_or_why, witnessed
+from chaoskit.checks.judging import WITNESS, asked_of, inconclusive, landed_or_why, unseen, witnessed
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Check, Record
 from chaoskit.model import Answer, Evidence, Finding, Series, Verdict
@@ -23,6 +23,7 @@ ConditionField = Annotated[
 SHOWN_POINTS = 120
 FEWEST_POINTS = 2
 """What held throughout a window was seen at least this often in it."""
+GROWING = ("rate", "slowest")
 LATE_SCRAPES = 2.5
 """A series may be silent for this many scrape intervals before that counts as a gap: one scrape may be late or lost."""
 
@@ -87,11 +88,21 @@ class Metric(Check):
         unit, meaning, measure = MEASURES[self.holds.name]
         within = conditions.measured(self.holds.name, samples, began, ended)
         value = measure(within, ended - began)
-        shown = (Evidence("requests", {"measure": meaning, "from": began, "to": ended, "requests": len(within)}),)
+        shown: tuple[Evidence, ...] = (
+            Evidence("requests", {"measure": meaning, "from": began, "to": ended, "requests": len(within)}),
+        )
         if value is None:
             return inconclusive(self, "no request was recorded in the window", step=self.of, evidence=shown)
         reason = f"{units.count(len(within), 'request')} in {units.show(ended - began, 's')}"
+        why = unseen(record, self.holds.name.startswith("pulse"), began, ended)
+        if why and not self._certain(value):
+            return inconclusive(self, f"{why}; {reason}", step=self.of, evidence=shown, value=value, unit=unit)
         return self._finding(value, unit, shown, reason)
+
+    def _certain(self, value: float) -> bool:
+        """Whether more requests could change nothing: they only raise a rate, or the longest latency."""
+        kept, less = self.holds.holds(value), self.holds.op.startswith("<")
+        return self.holds.name in GROWING and self.holds.op != "==" and kept != less
 
     def _judge_answer(self, record: Record, began: float, ended: float) -> Finding:
         answer = record.answers.get(self.holds.name)

@@ -216,6 +216,11 @@ def users(outcome=Outcome.OK, took=0.004, *, until=25.0, bad=(10.0, 20.0)):
     )
 
 
+SLOW = sample(11.95, took=0.5, stream=Stream.LOCUST)
+WAITS = tuple(sample(12.0 + i / 10, Outcome.TIMEOUT, took=8.0, stream=Stream.LOCUST) for i in range(4))
+"""All four users wait for an answer, until the step is over."""
+
+
 def measures() -> Iterator[Case]:
     for name, text, requests, verdict in (
         ("good answers", "failures < 1%", users(), PASS),
@@ -229,7 +234,16 @@ def measures() -> Iterator[Case]:
         ("one slow answer", "slowest < 300ms", users(took=0.5, bad=(12, 12.1)), FAIL),
         ("enough answers", "rate > 10/s", users(), PASS),
         ("refusals", "rate > 10/s", users(Outcome.REFUSED), FAIL),
-        ("nobody", "rate > 10/s", users(until=10.0), FAIL),
+        ("nobody", "rate > 10/s", users(until=10.0), OPEN),
+        ("nobody after two seconds", "rate > 10/s", users(until=12.0), OPEN),
+        ("nobody after two seconds", "failures < 1%", users(until=12.0), OPEN),
+        ("nobody after two seconds", "p99 < 300ms", users(until=12.0), OPEN),
+        ("nobody after two seconds", "slowest < 300ms", users(until=12.0), OPEN),
+        ("nobody after two seconds", "rate < 100/s", users(until=12.0), OPEN),
+        ("one slow answer, and nobody later", "slowest < 300ms", (*users(until=12.0), SLOW), FAIL),
+        ("enough answers, and nobody later", "rate > 3/s", users(until=12.0), PASS),
+        ("too many answers, and nobody later", "rate < 3/s", users(until=12.0), FAIL),
+        ("a wait of eight seconds for one answer", "failures < 1%", (*users(until=12.0), *WAITS), FAIL),
         ("no one", "failures < 1%", users(until=10.0), OPEN),
         ("none", "p99 < 300ms", users(until=10.0), OPEN),
         ("another stream", "pulse_failures < 10%", users(Outcome.REFUSED), PASS),
@@ -240,6 +254,8 @@ def measures() -> Iterator[Case]:
         ("two seconds down", "pulse_failures < 10%", paced(25.0, down=[(12, 14)]), FAIL),
         ("two seconds unsent", "pulse_failures < 10%", paced(25.0, unsent=[(12, 14)]), OPEN),
         ("a pulse that ended", "pulse_failures < 10%", paced(10.0), OPEN),
+        ("a pulse that ended half-way", "pulse_failures < 10%", paced(15.0), OPEN),
+        ("a second stream that ended", "pulse_failures < 10%", (*paced(25.0), *paced(15.0, stream=Stream.KEPT)), OPEN),
     ):
         yield Case(f"measure: {text} of {name}", verdict, holds(text), {"pulse": pulse})
 
