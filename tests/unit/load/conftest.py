@@ -62,13 +62,13 @@ class Server:
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
         self._listener.setblocking(False)
         self.port = self._listener.getsockname()[1]
-        self._accepting = asyncio.run_coroutine_threadsafe(self._accept(), self._loop)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._listener, self._accept)
 
     def off(self) -> None:
         """Refuses connections from now on, and resets the ones that are open."""
-        self._accepting.cancel()
 
         async def close() -> None:
+            self._loop.remove_reader(self._listener)
             self._listener.close()
             while self._open or self._opening:  # What was accepted just before is not open yet.
                 self._reset_all()
@@ -76,10 +76,11 @@ class Server:
 
         self._run(close())
 
-    async def _accept(self) -> None:
-        """By hand, for asyncio's own server leaks a connection that it accepts while it is being closed."""
-        while True:
-            accepted, _ = await self._loop.sock_accept(self._listener)
+    def _accept(self) -> None:
+        """By hand and in one go: asyncio's own server, and a cancelled `sock_accept`, leak what they have accepted."""
+        with suppress(BlockingIOError):
+            accepted, _ = self._listener.accept()
+            accepted.setblocking(False)
             opening = self._loop.create_task(self._serve(accepted))
             self._opening.add(opening)
             opening.add_done_callback(self._opening.discard)
