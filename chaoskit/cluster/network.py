@@ -126,10 +126,11 @@ def balancer_rules(paths: Mapping[str, Sequence[str]], lost: Iterable[str]) -> s
     A connection is given to a node when it begins, and stays with it for as long as it lives, whatever becomes of the
     Service, as with a cloud's load balancer. (Equal routes without memory do not do: since the kernel answers the last
     packets of a connection without its socket, their hash may lead to another node, and the connection is never closed
-    at its other end.) Connections with a node that is lost are reset.
+    at its other end.) Connections with a node that is lost are reset, and whoever begins anew gets another node.
     """
-    chosen = [_choice(address, nodes) for address, nodes in paths.items() if nodes]
     dead = ", ".join(str(mark(node)) for node in lost)
+    unchosen = ["ct mark 0", *([f"tcp flags & (syn | ack) == syn ct mark {{ {dead} }}"] if dead else [])]
+    chosen = [_choice(address, nodes, when) for address, nodes in paths.items() if nodes for when in unchosen]
     reset = [f"ip daddr {BALANCER_NET} meta mark {{ {dead} }} meta l4proto tcp reject with tcp reset"] if dead else []
     return "\n".join(
         [
@@ -152,9 +153,9 @@ def balancer_rules(paths: Mapping[str, Sequence[str]], lost: Iterable[str]) -> s
     )
 
 
-def _choice(address: str, nodes: Sequence[str]) -> str:
+def _choice(address: str, nodes: Sequence[str], when: str) -> str:
     numbered = ", ".join(f"{number} : {mark(node)}" for number, node in enumerate(nodes))
-    return f"ip daddr {address} ct mark 0 ct mark set numgen random mod {len(nodes)} map {{ {numbered} }}"
+    return f"ip daddr {address} {when} ct mark set numgen random mod {len(nodes)} map {{ {numbered} }}"
 
 
 async def balance(processes: Processes, rules: str) -> None:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
 import ssl
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from chaoskit.load.answer import Answer, BadAnswerError
+
+PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+USUAL_PORTS = (32768, 60999)
+USUAL_RATE = 100
+"""New connections in a second at the default period."""
+PORT_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -49,20 +59,55 @@ def _context() -> ssl.SSLContext:
     return context
 
 
-async def connect(to: Endpoint) -> Connection:
+def source_ports(range_file: Path = PORT_RANGE, start: float | None = None) -> Iterator[int]:
+    """The machine's ports for clients, in turn, so that none is used again for as long as possible.
+
+    Left to the kernel, a port comes again after some 3,500 connections. On the way to the app, each address translation
+    (kube-proxy's, a load balancer's) remembers a connection that got no answer for two minutes, and takes a new one
+    from the same port for it, to where it went: to a pod that is long gone. All of the pulse's requests come from one
+    address; those of real users do not. The next run goes on about where this one ends.
+    """
+    try:
+        first, last = map(int, range_file.read_text().split())
+    except (OSError, ValueError):
+        first, last = USUAL_PORTS
+    number = int((time.time() if start is None else start) * USUAL_RATE)
+    while True:
+        yield first + number % (last + 1 - first)
+        number += 1
+
+
+async def connect(to: Endpoint, ports: Iterator[int]) -> Connection:
     """A new connection, to the first of the host's addresses that takes one; OSError of the last if none does."""
-    loop = asyncio.get_running_loop()
     failed: OSError | None = None
     for address in await _addresses(to):
         try:
-            _, connection = await loop.create_connection(
-                Connection, address, to.port, ssl=to.tls, server_hostname=to.host if to.tls else None
-            )
+            return await _connect(to, address, ports)
         except OSError as error:
             failed = error
+    raise failed or OSError(f"no address for {to.host}")
+
+
+async def _connect(to: Endpoint, address: str, ports: Iterator[int]) -> Connection:
+    """From the next port that nobody uses."""
+    loop, anywhere = asyncio.get_running_loop(), "::" if ":" in address else "0.0.0.0"  # noqa: S104 - a client's own end
+    others = (port for port in ports if port != to.port)  # On one machine, it would meet itself there.
+    for port in itertools.islice(others, PORT_TRIES):
+        try:
+            _, connection = await loop.create_connection(
+                Connection,
+                address,
+                to.port,
+                ssl=to.tls,
+                server_hostname=to.host if to.tls else None,
+                local_addr=(anywhere, port),
+            )
+        except OSError as error:
+            if error.errno not in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+                raise
         else:
             return connection
-    raise failed or OSError(f"no address for {to.host}")
+    raise OSError(errno.EADDRINUSE, f"{PORT_TRIES} ports in turn are in use on this machine")
 
 
 async def _addresses(to: Endpoint) -> list[str]:

@@ -35,7 +35,7 @@ from typing import Any
 
 from chaoskit.load import ticks
 from chaoskit.load.answer import Answer, BadAnswerError
-from chaoskit.load.connection import Connection, Endpoint, connect, endpoint
+from chaoskit.load.connection import Connection, Endpoint, connect, endpoint, source_ports
 from chaoskit.load.metrics import PulseMetrics
 from chaoskit.load.outcomes import of_os_error, of_status
 from chaoskit.load.process import (
@@ -158,6 +158,7 @@ class Pulse:
         self._ticks = 0
         self._pending: set[asyncio.Task[None]] = set()
         self._kept: list[Connection] = []
+        self._ports = source_ports()
         self._fresh_request, self._kept_request = to.request(keep=False), to.request(keep=True)
         self._cpu = (time.monotonic(), time.process_time())
         self.stopping = asyncio.Event()
@@ -243,14 +244,14 @@ class Pulse:
         self._recorder.record(stream, intended, sent, end, outcome, answer)
 
     async def _over_fresh(self) -> Answer:
-        connection = await connect(self._to)
+        connection = await connect(self._to, self._ports)
         try:
             return await connection.request(self._fresh_request)
         finally:
             connection.close()
 
     async def _over_kept(self) -> Answer:
-        connection = self._idle() or await connect(self._to)
+        connection = self._idle() or await connect(self._to, self._ports)
         answer: Answer | None = None
         try:
             answer = await connection.request(self._kept_request)

@@ -25,8 +25,10 @@ def test_a_balanced_address_leads_over_all_nodes_with_equal_shares() -> None:
     assert "reject" not in rules
 
 
-def test_connections_with_a_lost_node_are_reset() -> None:
-    assert "meta mark { 12 } meta l4proto tcp reject" in network.balancer_rules({}, ["10.89.0.12"])
+def test_connections_with_a_lost_node_are_reset_and_new_ones_get_another() -> None:
+    rules = network.balancer_rules({"10.89.100.1": ["10.89.0.11"]}, ["10.89.0.12"])
+    assert "meta mark { 12 } meta l4proto tcp reject" in rules
+    assert "tcp flags & (syn | ack) == syn ct mark { 12 } ct mark set numgen random mod 1 map { 0 : 11 }" in rules
 
 
 def test_an_address_without_a_path_is_refused_at_once_instead_of_swallowed() -> None:
