@@ -90,6 +90,7 @@ def _options(given: dict[str, Any], out: Path | None = None) -> Options:
         seed=given["seed"],
         out=out,
         push_gateway=given.get("push_gateway", ""),
+        grafana=given.get("grafana", ""),
     )
 
 
@@ -115,6 +116,12 @@ PUSH_GATEWAY = click.option(
     help="The folder of the run, or of all runs; where not given, one in runs/.",
 )
 @PUSH_GATEWAY
+@click.option(
+    "--grafana",
+    default="",
+    metavar="URL",
+    help="A Grafana that shows the steps as annotations; its token is in CHAOSKIT_GRAFANA_TOKEN.",
+)
 @APP
 @click.option(
     "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only experiments that carry this label."

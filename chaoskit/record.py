@@ -163,7 +163,7 @@ def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
         origin_unix=float(about["origin_unix"]),
         scrape_interval_s=float(about["scrape_interval_s"]),
         ended=entries[-1].at if entries else 0.0,
-        steps=_steps(entries, experiment),
+        steps=steps(entries, experiment),
         phases=_phases(entries),
         conditions=tuple(_condition(e) for e in entries if e.kind == "condition"),
         events=tuple(_events(folder / EVENTS)),
@@ -233,7 +233,8 @@ def _phases(entries: Iterable[Entry]) -> dict[str, tuple[float, float]]:
     return found
 
 
-def _steps(entries: Iterable[Entry], experiment: Experiment) -> tuple[StepRecord, ...]:
+def steps(entries: Iterable[Entry], experiment: Experiment) -> tuple[StepRecord, ...]:
+    """The steps that a journal tells of, whole or as far as it goes."""
     verbs = {step.name: step.action.verb for step in experiment.steps}
     found: dict[str, dict[str, Any]] = {}
     for entry in entries:

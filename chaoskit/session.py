@@ -16,6 +16,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -43,6 +44,7 @@ from chaoskit.result import Result
 from chaoskit.spec import REFAPP, Experiment
 
 if TYPE_CHECKING:
+    from chaoskit.adapters.grafana import Grafana
     from chaoskit.adapters.kube import KubeCluster
     from chaoskit.adapters.prometheus import PrometheusMetrics
     from chaoskit.adapters.pushgateway import PushGateway
@@ -73,6 +75,8 @@ class Options:
     """Whether this is within the embedded cluster's network, where its API has another address than outside."""
     push_gateway: str = ""
     """Where each run's metrics are pushed at its end; nowhere if empty."""
+    grafana: str = ""
+    """Whose annotations show the steps; nobody's if empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,11 @@ class Session:
     """Whether an embedded cluster that is not up is started."""
     _embedded: EmbeddedCluster | None = field(default=None, init=False)
     _started: bool = field(default=False, init=False)
+    _gateway: PushGateway | None = field(default=None, init=False)
+    _grafana: Grafana | None = field(default=None, init=False)
 
     def __enter__(self) -> Session:
+        self._name_who_is_told()
         if not self.options.context:
             from chaoskit.cluster import embedded
 
@@ -231,28 +238,39 @@ class Session:
 
     def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
         clock = self.clock()
-        gateway = self._push_gateway()
         cluster = self.connect(clock)
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)
             ports = Ports(cluster, self.load(), self.metrics(), clock)
             check_usable(cluster, ports.metrics, plan)
             held = take_leases(cluster, plan, folder)
-            with renewing(cluster, held, clock) as renewal, listening(clock) as heard:
+            with renewing(cluster, held, clock) as renewal, listening(clock) as heard, self._shown(plan, folder, clock):
                 if not Engine(ports, plan, folder, show).run().unhealed:
                     renewal.let_go()
                 done = judge(folder)
         finally:
             cluster.close()
-        if gateway:
-            push(done, gateway, self.say)
+        if self._gateway:
+            push(done, self._gateway, self.say)
         return replace(done, interrupted=bool(heard))
 
-    def _push_gateway(self) -> PushGateway | None:
-        """A URL that is none is refused before the run, not after it."""
-        from chaoskit.adapters.pushgateway import PushGateway
+    def _name_who_is_told(self) -> None:
+        """A URL that is none, or a token that is missing, is told before a cluster is started, not after the run."""
+        if self.options.push_gateway:
+            from chaoskit.adapters.pushgateway import PushGateway
 
-        return PushGateway(self.options.push_gateway) if self.options.push_gateway else None
+            self._gateway = PushGateway(self.options.push_gateway)
+        if self.options.grafana:
+            from chaoskit.adapters.grafana import Grafana
+
+            self._grafana = Grafana.at(self.options.grafana)
+
+    def _shown(self, plan: Plan, folder: Path, clock: Clock) -> AbstractContextManager[None]:
+        if self._grafana is None:
+            return contextlib.nullcontext()
+        from chaoskit.adapters.grafana import following
+
+        return following(self._grafana, plan, folder, clock.unix, self.say)
 
     def preview(self, experiment: Experiment) -> Preview:
         """What a run would do, without touching anything."""

@@ -11,7 +11,7 @@ from stories import EXPERIMENT, NAMESPACE, RUN, SHOP
 from chaoskit import spec
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.fake import FakeWorld, manifests
-from chaoskit.errors import ClusterError
+from chaoskit.errors import ClusterError, UsageError
 from chaoskit.plan import Plan
 from chaoskit.ports import Signalled
 from chaoskit.session import Options, Session, check_usable, listening
@@ -62,3 +62,17 @@ def test_without_a_prometheus_none_is_asked_and_whoever_asks_is_told_what_to_giv
     metrics = Session(Options(context="mine"), print).metrics()
     assert "--prometheus" in metrics.instant("up", 0.0).error
     assert metrics.scrape_interval() > 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (Options(push_gateway="gateway:9091"), "no URL of a Pushgateway"),
+        (Options(grafana="grafana:3000"), "no URL of a Grafana"),
+        (Options(grafana="http://127.0.0.1:3000"), "no token for Grafana"),
+    ],
+)
+def test_who_cannot_be_told_of_the_runs_is_known_before_a_cluster_is_started(options, says, monkeypatch):
+    monkeypatch.delenv("CHAOSKIT_GRAFANA_TOKEN", raising=False)
+    with pytest.raises(UsageError, match=says), Session(options, pytest.fail):
+        pytest.fail("it has begun")
