@@ -98,6 +98,11 @@ class Batch:
         return worst([part.verdict or Verdict.INCONCLUSIVE for part in self.parts])
 
     @property
+    def left(self) -> bool:
+        """Whether some had no turn."""
+        return any(part.verdict is None for part in self.parts)
+
+    @property
     def results(self) -> tuple[Result, ...]:
         return tuple(done.result for part in self.parts for done in part.runs)
 

@@ -32,18 +32,20 @@ def run_all(
     """Each has its turn, also after one that could not be run, until `stop_at` (a name in `STOPS`) says to leave the
     rest. `folder` is the batch's, and is there; the runs' folders lie in it."""
     parts = [Part(experiment.name, experiment.why, str(file)) for file, experiment in experiments]
-    batch = Batch(tuple(parts), now(), now())
-    write(batch, folder)
-    for number, (_, experiment) in enumerate(experiments):
-        for part, interrupted in _turn(parts[number], experiment, folder, run):
-            parts[number] = part
-            batch = replace(batch, parts=tuple(parts), ended_unix=now(), interrupted=interrupted)
-            write(batch, folder)
-        if why := _why_stop(batch, parts[number], stop_at):
-            batch = replace(batch, cut=why if number + 1 < len(parts) else "")
-            break
-    batch = replace(batch, over=True)
-    write(batch, folder)
+    batch = Batch(tuple(parts), now(), now(), cut="broken off")
+    write(replace(batch, cut=""), folder)
+    try:
+        for number, (_, experiment) in enumerate(experiments):
+            for part, interrupted in _turn(parts[number], experiment, folder, run):
+                parts[number] = part
+                batch = replace(batch, parts=tuple(parts), ended_unix=now(), interrupted=interrupted)
+                write(replace(batch, cut=""), folder)
+            if why := _why_stop(batch, parts[number], stop_at):
+                batch = replace(batch, cut=why)
+                break
+    finally:  # Also after an answer of Ctrl-C to a question, which no run hears.
+        batch = replace(batch, over=True, cut=batch.cut if batch.left else "")
+        write(batch, folder)
     return batch
 
 

@@ -99,6 +99,20 @@ def test_whoever_interrupts_one_ends_them_all(tmp_path):
     assert batch.sentence == "1 of 2 experiments held; 1 not run: interrupted"
 
 
+def test_one_that_is_broken_off_before_it_runs_leaves_pages_that_say_so(tmp_path):
+    class Asking(Night):
+        def run(self, experiment):
+            if experiment.name == "second":
+                raise KeyboardInterrupt
+            yield from super().run(experiment)
+
+    with pytest.raises(KeyboardInterrupt):
+        batch_of(tmp_path, Asking(tmp_path), first=HOLDS, second=HOLDS)
+    page = (tmp_path / "index.html").read_text()
+    assert "1 of 2 experiments held; 1 not run: broken off" in page
+    assert "under way" not in page
+
+
 def test_repetitions_are_told_apart(tmp_path):
     batch = batch_of(tmp_path, Night(tmp_path, times=2), first=HOLDS)
     assert batch.parts[0].decided.startswith("held in 2 of 2 runs; ")
