@@ -71,7 +71,7 @@ def _bin(n: int, width: float, samples: Sequence[Sample], first: float, last: fl
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Cells of the pulse in a row with the same state: `good`, `failed` or `not sent`."""
+    """Cells of the pulse in a row with the same state: `good`, `some failed`, `failed` (all of them) or `not sent`."""
 
     began: float
     ended: float
@@ -81,7 +81,7 @@ class Stretch:
 
 
 def strip(samples: Iterable[Sample], stream: Stream, axis: Axis, period_s: float) -> tuple[Stretch, ...]:
-    """The pulse as stretches: a cell is as bad as the worst request in it. Where there was no request is no stretch."""
+    """The pulse as stretches: one bad request in a cell is seen. Where there was no request is no stretch."""
     width = max(axis.span / MOST_CELLS, period_s, 1e-3)
     cells: dict[int, list[Sample]] = {}
     for sample in samples:
@@ -97,7 +97,8 @@ def strip(samples: Iterable[Sample], stream: Stream, axis: Axis, period_s: float
 def _cell(samples: Sequence[Sample], began: float, width: float) -> Stretch:
     failed = sum(not s.ok and s.outcome is not Outcome.NOT_SENT for s in samples)
     unsent = sum(s.outcome is Outcome.NOT_SENT for s in samples)
-    state = "failed" if failed else "not sent" if unsent else "good"
+    answered = len(samples) - failed - unsent
+    state = ("some failed" if answered else "failed") if failed else "not sent" if unsent else "good"
     return Stretch(began, began + width, state, len(samples), failed + unsent)
 
 
