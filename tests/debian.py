@@ -23,6 +23,7 @@ PACKAGES = {
     "promtool": "prometheus",
     "prometheus-pushgateway": "prometheus-pushgateway",
 }
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DOWNLOAD_S = 300.0
 PATIENCE_S = 30.0
 
@@ -36,6 +37,14 @@ def program(name: str) -> str:
     if not unpacked.exists():
         _fetch(PACKAGES[name], folder)
     return str(unpacked)
+
+
+def browser() -> str:
+    """A Chromium as it is installed: with its libraries it is too large to be fetched for a test."""
+    found = next((path for path in map(shutil.which, BROWSERS) if path), "")
+    if not found:
+        _cannot("no Chromium is installed: apt-get install --no-install-recommends chromium")
+    return found
 
 
 def _fetch(package: str, folder: Path) -> None:

@@ -302,7 +302,9 @@ def _limits(scale: Scale, limits: Iterable[tuple[float, str]]) -> tuple[Level, .
     found: list[Level] = []
     for limit, text in sorted(limits):
         y = scale.y(limit)
-        near = [level for level in found if level.text and abs(level.y - y) < TEXT_HEIGHT]
+        # The text of the topmost line stands below it, where the text of the next one stands above.
+        needed = TEXT_HEIGHT * (2 if y < TEXT_HEIGHT else 1)
+        near = [level for level in found if level.text and abs(level.y - y) < needed]
         found = [replace(level, text="") if level in near else level for level in found]
         found.append(Level(y, ", ".join([*(level.text for level in near), text]), limit=True))
     return tuple(found)

@@ -4,7 +4,8 @@ import re
 
 import pytest
 import story
-from test_report_html import CHROMIUM, browse, outline
+from browser import NARROW, WIDE, looked_at
+from test_report_html import outline
 
 from chaoskit.batch import Batch, Done, Part
 from chaoskit.report import index, junit, markdown
@@ -52,20 +53,7 @@ def test_failed_first_then_undecided_then_not_run_then_held():
     assert set(signs) == {"failed", "inconclusive", "none", "passed"}
 
 
-MEASURE = """<script>
-const found = [...document.querySelectorAll("main *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1
-  && !e.closest(".wide")).map(e => e.className || e.tagName);
-document.title = JSON.stringify(found);
-</script></body>"""
-
-
 @pytest.mark.slow
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
-@pytest.mark.parametrize("width", [500, 1400])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
 def test_in_a_browser_nothing_is_wider_than_the_window(tmp_path, width):
-    text = index.render(batch())
-    _, complaints = browse(tmp_path, text, width, f"--screenshot={tmp_path / 'look.png'}")
-    assert complaints == []
-    measured = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", text).replace("</body>", MEASURE)
-    dom, _ = browse(tmp_path, measured, width, "--dump-dom")
-    assert re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1] == "[]"
+    assert looked_at(tmp_path, index.render(batch()), width)["found"] == []
