@@ -73,11 +73,12 @@ def _cluster_options(command: Any) -> Any:  # noqa: ANN401 - a click decorator
 def _options(given: dict[str, Any], out: Path | None = None) -> Options:
     from chaoskit.session import Options
 
-    for name in ("kubeconfig", "prometheus"):
-        if given[name] and not given["context"]:
+    for name in ("kubeconfig", "prometheus", "metrics_address"):
+        if given.get(name) and not given["context"]:
             # Otherwise the embedded cluster would be used, and the user would believe it was another one.
             raise UsageError(
-                f"--{name} is of no use without --context", fix="name the context: kubectl config get-contexts"
+                f"--{name.replace('_', '-')} is of no use without --context",
+                fix="name the context: kubectl config get-contexts",
             )
     return Options(
         context=given["context"],
@@ -90,6 +91,7 @@ def _options(given: dict[str, Any], out: Path | None = None) -> Options:
         seed=given["seed"],
         out=out,
         push_gateway=given.get("push_gateway", ""),
+        metrics_address=given.get("metrics_address", ""),
         grafana=given.get("grafana", ""),
     )
 
@@ -116,6 +118,12 @@ PUSH_GATEWAY = click.option(
     help="The folder of the run, or of all runs; where not given, one in runs/.",
 )
 @PUSH_GATEWAY
+@click.option(
+    "--metrics-address",
+    default="",
+    metavar="HOST:PORT",
+    help="With --context: where chaoskit's own metrics can be scraped during a run.",
+)
 @click.option(
     "--grafana",
     default="",

@@ -75,6 +75,8 @@ class Options:
     """Whether this is within the embedded cluster's network, where its API has another address than outside."""
     push_gateway: str = ""
     """Where each run's metrics are pushed at its end; nowhere if empty."""
+    metrics_address: str = ""
+    """With a `context`: host:port where the pulse serves chaoskit's own metrics; nowhere if empty."""
     grafana: str = ""
     """Whose annotations show the steps; nobody's if empty."""
 
@@ -194,9 +196,13 @@ class Session:
             namespace=app.namespace or self.options.namespace or f"chaoskit-{name[:30]}-{run[-4:]}",
             seed=seed,
             manifests=fresh,
-            metrics_address=f"{self._embedded.gateway}:{METRICS_PORT}" if self._embedded else "",
+            metrics_address=self._metrics_address(),
             who=_who(),
         )
+
+    def _metrics_address(self) -> str:
+        """The embedded cluster's Prometheus knows where to look."""
+        return f"{self._embedded.gateway}:{METRICS_PORT}" if self._embedded else self.options.metrics_address
 
     def _manifests(self, experiment: Experiment) -> Path:
         if experiment.app.manifests == REFAPP:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from board_run import MARKS, VARIABLES
-from parts import GREEN, RED, YELLOW, Board, Panel, Query, Row, Variable, most, quantile, rate, series, total
+from parts import CLUSTER, GREEN, RED, YELLOW, Board, Panel, Query, Row, Variable, most, quantile, rate, series, total
 
-# A cluster's name is a label of its own series only where several clusters share one Prometheus.
-CLUSTER = 'cluster=~"$cluster|"'
 NAMESPACE = 'namespace=~"$namespace"'
 CONTAINER = 'container!=""'
 NO_WATCH = 'verb!~"WATCH|CONNECT"'

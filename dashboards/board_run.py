@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from parts import (
     BLUE,
+    CLUSTER,
     GREEN,
     ORANGE,
     RED,
     UP,
     VERDICTS,
+    YELLOW,
     Board,
     Mark,
     Panel,
@@ -25,6 +27,9 @@ from parts import (
 
 PHASE = {"1": ("●", BLUE)}
 START = "chaoskit_run_start_timestamp_seconds"
+NAMESPACE = 'namespace="$namespace"'
+NODE_READY = series("kube_node_status_condition", CLUSTER, 'condition="Ready"', 'status="true"')
+NODE_CORDONED = series("kube_node_spec_unschedulable", CLUSTER)
 FAILED = 'outcome!~"ok|not_sent"'
 EXPERIMENT = 'experiment="$experiment"'
 
@@ -50,7 +55,7 @@ def verdict(name: str) -> str:
 
 
 def app(name: str, *matchers: str) -> str:
-    return series(name, 'namespace="$namespace"', *matchers)
+    return series(name, CLUSTER, NAMESPACE, *matchers)
 
 
 def latency(share: float) -> Query:
@@ -197,6 +202,17 @@ APP = Row(
             height=9,
         ),
         Panel(
+            "Nodes",
+            "Whether each node is ready and takes new pods, as the control plane sees it.",
+            "cluster.md#timings",
+            "none",
+            (Query(f"{most(NODE_READY, 'node')} * (1 + {most(NODE_CORDONED, 'node')})", "{{node}}"),),
+            kind="states",
+            width=24,
+            height=5,
+            shown={"0": ("not ready", RED), "1": ("ready", GREEN), "2": ("cordoned", YELLOW)},
+        ),
+        Panel(
             "Restarts",
             "How often the containers of each pod were started again since it began.",
             "checks.md#restart",
@@ -210,7 +226,7 @@ APP = Row(
             "none",
             (
                 Query(
-                    total(rate("container_cpu_usage_seconds_total", 'namespace="$namespace"', 'container!=""'), "pod"),
+                    total(rate("container_cpu_usage_seconds_total", CLUSTER, NAMESPACE, 'container!=""'), "pod"),
                     "{{pod}}",
                 ),
             ),
@@ -311,7 +327,7 @@ BOARD = Board(
         Variable(
             "namespace",
             "Namespace",
-            'label_values(chaoskit_run_info{cluster="$cluster",experiment="$experiment",run="$run"}, namespace)',
+            'label_values(chaoskit_run_info{cluster="$cluster",experiment="$experiment",run="$run"}, app_namespace)',
         ),
     ),
     rows=(THE_RUN, USERS, APP, RESULT),

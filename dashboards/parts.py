@@ -19,6 +19,8 @@ DATA_SOURCE = common.DataSourceRef(type_val="prometheus", uid="$datasource")
 TAG = "chaoskit"
 ROW_WIDTH = 24
 
+# A cluster's name is a label of its own series only where several clusters share one Prometheus.
+CLUSTER = 'cluster=~"$cluster|"'
 GREEN, YELLOW, RED, BLUE, GREY, ORANGE = "green", "yellow", "red", "blue", "#8e8e8e", "orange"
 Mapping = dict[str, tuple[str, str]]
 """Values to text and colour."""

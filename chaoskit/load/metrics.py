@@ -24,7 +24,7 @@ class PulseMetrics:
     """The chaoskit_* series of one run."""
 
     def __init__(self, run: Mapping[str, str], origin_unix: float) -> None:
-        """`run` has the labels of `chaoskit_run_info`: experiment, run, seed, namespace, cluster."""
+        """`run` has the labels of `chaoskit_run_info`: experiment, run, seed, app_namespace, cluster."""
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         requests = Counter(

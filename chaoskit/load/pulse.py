@@ -308,8 +308,14 @@ def _take_precedence() -> None:
 
 
 def _run_labels(config: PulseConfig) -> dict[str, str]:
-    names = ("experiment", "run", "seed", "namespace", "cluster")
-    return {name: str(getattr(config, name)) for name in names}
+    """`namespace` would be the scraped pod's own, wherever the pulse is in one."""
+    return {
+        "experiment": config.experiment,
+        "run": config.run,
+        "seed": str(config.seed),
+        "app_namespace": config.namespace,
+        "cluster": config.cluster,
+    }
 
 
 async def _run(config: PulseConfig, voice: Voice) -> None:

@@ -53,7 +53,7 @@ def _run(registry: CollectorRegistry, result: Result) -> None:
     about = {
         "run": _text(result.run),
         "seed": str(result.seed),
-        "namespace": _text(result.namespace),
+        "app_namespace": _text(result.namespace),
         "cluster": _text(result.cluster.context),
     }
     _gauge(registry, "run_info", "The run.", *about).labels(*about.values()).set(1)

@@ -121,6 +121,13 @@ def test_wrong_usage_is_two_and_leaves_nothing(tmp_path, arguments):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_address_for_metrics_needs_a_cluster_of_yours(tmp_path):
+    (tmp_path / "a.yaml").write_text(EXPERIMENT.replace("load: {locustfile: users.py}", "load: {locustfile: none}"))
+    done = chaoskit(tmp_path, "run", "a.yaml", "--metrics-address", "127.0.0.1:9464")
+    assert done.returncode == 2
+    assert "--metrics-address is of no use without --context" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command", ["run", "validate", "plan", "doctor", "judge", "heal", "runs", "compare", "schema", "cluster"]
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from pathlib import Path
 
+import debian
 import pytest
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
 from stories import EXPERIMENT, play, story
 
@@ -17,7 +19,7 @@ from chaoskit.report import exposition
 from chaoskit.samples import Outcome, Stream
 
 ROOT = Path(__file__).parent.parent.parent
-RUN = {"experiment": "e", "run": "r", "seed": "7", "namespace": "n", "cluster": "c"}
+RUN = {"experiment": "e", "run": "r", "seed": "7", "app_namespace": "n", "cluster": "c"}
 STEP = {"step": "lose a node"}
 DRAIN = EXPERIMENT.replace(
     "kill_pod: {of: deployment/front, mode: now}", "drain_node: {of: deployment/front, within: 20s}"
@@ -82,6 +84,14 @@ def test_names_are_in_base_units_and_say_what_they_count(pushed):
         assert not re.search(r"_(ms|milliseconds|minutes|percent|kilobytes)(_|$)", name), name
         if family.type == "histogram" or "timestamp" in name or "duration" in name:
             assert name.endswith("_seconds"), name
+
+
+@pytest.mark.slow
+def test_prometheus_own_linter_has_nothing_against_them(pushed):
+    for registry in (during(), pushed):
+        argv = [debian.program("promtool"), "check", "metrics"]
+        done = subprocess.run(argv, input=generate_latest(registry), capture_output=True, timeout=60, check=False)
+        assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
 
 def test_what_a_run_journals_is_what_its_metrics_say(tmp_path):

@@ -76,3 +76,12 @@ def test_who_cannot_be_told_of_the_runs_is_known_before_a_cluster_is_started(opt
     monkeypatch.delenv("CHAOSKIT_GRAFANA_TOKEN", raising=False)
     with pytest.raises(UsageError, match=says), Session(options, pytest.fail):
         pytest.fail("it has begun")
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1:9464"])
+def test_on_a_cluster_of_yours_metrics_are_served_only_where_you_say(address):
+    session = Session(Options(context="staging", metrics_address=address), pytest.fail)
+    text = EXPERIMENT.replace("name: lose a pod\n", "name: lose a pod\napp: {namespace: shop}\n", 1)
+    text = text.replace('metrics: {ready: "ready_fronts"}\n', "").replace(", ready >= 3]", "]")
+    text = text.replace("  - metric: {holds: ready >= 3, of: lose a pod, when: at the end}\n", "")
+    assert session.plan(spec.loads(text)).metrics_address == address

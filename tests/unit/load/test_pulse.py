@@ -262,7 +262,7 @@ def test_serves_what_it_measures_and_what_the_run_does(pulse):
     assert 'chaoskit_load_requests_total{outcome="ok"} 5.0' in page
     assert "chaoskit_load_users 3.0" in page
     assert 'chaoskit_pulse_up{stream="fresh"} 1.0' in page
-    info = 'cluster="ours",experiment="losing a pod",namespace="shop",run="r1",seed="7"'
+    info = 'app_namespace="shop",cluster="ours",experiment="losing a pod",run="r1",seed="7"'
     assert f"chaoskit_run_info{{{info}}} 1.0" in page
     assert 'chaoskit_run_phase{phase="watched"} 1.0' in page
     assert 'chaoskit_run_phase{phase="load"} 0.0' in page
