@@ -1,7 +1,6 @@
 """chaoskit as users start it, on the embedded cluster, killed by SIGKILL, healed by `chaoskit heal`, and compared.
 
 Half of the runs that a kubeconfig alone allows go through an unkind API server (unkind.py), and so does their healing.
-A cluster that is up already must be one that this version started: its janitor is in its supervisor.
 """
 
 from __future__ import annotations
@@ -23,14 +22,13 @@ from chaoskit import journal
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster import embedded
 from chaoskit.cluster.embedded import EmbeddedCluster
-from chaoskit.errors import NotFoundError
 from chaoskit.model import MANAGED_BY, OPT_IN_LABEL, Raw
 from chaoskit.objects import namespace
 from chaoskit.record import RUN
 from chaoskit.simulation.snapshot import Snapshot, differences, snapshot
 from sweep.unkind import unkind
 
-NAMESPACE = "kill-sweep"
+NAME = NAMESPACE = "kill-sweep"
 APP = Path(__file__).with_name("web.yaml")
 KINDS = ("node", "namespace", "deployment", "service", "poddisruptionbudget", "configmap")
 KEPT_BY_KUBERNETES = "kube-root-ca.crt"
@@ -86,19 +84,15 @@ class Killed:
 
 @contextlib.contextmanager
 def cluster() -> Iterator[tuple[EmbeddedCluster, KubeCluster]]:
-    """The cluster that is up, or one for as long as this takes, with the app on it."""
-    found = embedded.find(embedded.DEFAULT_NAME)
-    own = found or embedded.up(embedded.DEFAULT_NAME, say=print)
+    """A cluster for as long as this takes, with the app on it."""
+    own = embedded.find(NAME) or embedded.up(NAME, say=print)
     api = KubeCluster.connect(own.kubeconfig, None)
     try:
         _deploy(api)
         yield own, api
     finally:
-        with contextlib.suppress(NotFoundError):
-            api.delete("namespace", NAMESPACE)
         api.close()
-        if found is None:
-            embedded.down(own.name)
+        embedded.down(NAME)
 
 
 def sweep(numbers: Sequence[int]) -> Iterator[Killed]:
