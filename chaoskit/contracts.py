@@ -16,7 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from chaoskit import units
-from chaoskit.model import Answer, ClusterInfo, Finding, Ref, Right, Target, WatchEvent
+from chaoskit.model import Answer, ClusterInfo, Finding, Raw, Ref, Right, Target, WatchEvent
 from chaoskit.objects import WORKLOADS, Objects
 from chaoskit.ports import Cluster
 from chaoskit.samples import Sample
@@ -180,6 +180,11 @@ class Action(Part):
     def longest_s(self, targets: int) -> float:
         """How long hitting so many targets may take. An action that waits adds its own deadlines."""
         return targets * LONGEST_CALL_S
+
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        """Whether an object is still in the state that its target's `prior` tells. Asked right before the act, of the
+        API server itself: what was chosen by may be older, and healing would put back what was so no more."""
+        return True
 
     def perform(self, stage: Stage) -> None:
         """Hits `stage.targets`."""

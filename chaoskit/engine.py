@@ -724,7 +724,7 @@ class _Scene:
         if intent.target.kind == SERVER:
             return True
         try:
-            heal.annotate(self.cluster, intent)
+            heal.annotate(self.cluster, intent, lambda o: self._step.action.as_chosen(intent.target, o))
         except PortError as error:
             self._outcome(intent, "failed", f"the intent could not be written on {intent.target}: {error}")
             return False

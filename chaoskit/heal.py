@@ -188,9 +188,9 @@ def namespace_intent(run: str, space: Raw) -> Intent:
     return Intent(run, -1, "", NAMESPACE, Target(NAMESPACE, name, "", uid(space)), {"created": True})
 
 
-def annotate(cluster: Cluster, intent: Intent) -> None:
-    """Writes the intent on its target, beside those that the run has there already. UsageError on an object of a kind
-    where nobody would look for it."""
+def annotate(cluster: Cluster, intent: Intent, as_chosen: Callable[[Raw], bool] = lambda _: True) -> None:
+    """Writes the intent on its target, beside those that the run has there already, and only while the target is as it
+    was chosen. UsageError on an object of a kind where nobody would look for it."""
     target = intent.target
     if target.kind not in annotated_kinds(ACTIONS.values()):
         raise UsageError(
@@ -198,11 +198,14 @@ def annotate(cluster: Cluster, intent: Intent) -> None:
             fix=f'give the action annotates = ("{target.kind}",)',
         )
     key = UNDO_ANNOTATION + intent.run
-    present = cluster.get(target.kind, target.name, target.namespace)
-    text = json.dumps([*marks.held(present, key), as_data(intent)], separators=(",", ":"))
-    cluster.patch(
-        target.kind, target.name, {"metadata": {"annotations": {key: text}}}, target.namespace, uid=target.uid
-    )
+
+    def with_mark(present: Raw) -> dict[str, Any]:
+        if not as_chosen(present):
+            raise PortError(f"somebody changed {target} just now")
+        text = json.dumps([*marks.held(present, key), as_data(intent)], separators=(",", ":"))
+        return {"metadata": {"annotations": {key: text}}}
+
+    marks.change(cluster, target.kind, target.name, target.namespace, target.uid, with_mark)
 
 
 def heal(cluster: Cluster, intents: Sequence[Intent], sleep: Sleep) -> list[tuple[Intent, Healed]]:

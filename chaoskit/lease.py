@@ -80,14 +80,13 @@ def take(cluster: Cluster, planned: Plan, time: Time, left: Callable[[str], bool
 
     RefusedError where another run is under way there, or has left something. A Lease that is there is looked at for up
     to 15 s, until it is renewed, or is silent for so long."""
-    held: list[Held] = []
+    wanted = places(planned)
     try:
-        for place in places(planned):
-            held.append(_take(cluster, place, planned, time, left))
+        return tuple(_take(cluster, place, planned, time, left) for place in wanted)
     except BaseException:
-        release(cluster, held, time.sleep)
+        # The answer that tells of one may have been lost.
+        _withdraw(cluster, wanted, lambda there: run_of(there) == planned.run, time.sleep)
         raise
-    return tuple(held)
 
 
 def renew(cluster: Cluster, held: Held, at_unix: float) -> None:
@@ -97,25 +96,30 @@ def renew(cluster: Cluster, held: Held, at_unix: float) -> None:
 
 
 def release(cluster: Cluster, held: Sequence[Held], sleep: Callable[[float], None]) -> None:
-    """Lets them go. One that cannot be for half a minute is silent by then, and nothing is left behind it."""
+    """Lets them go."""
+    uids = {one.uid for one in held}
+    _withdraw(cluster, [one.place for one in held], lambda there: uid(there) in uids, sleep)
+
+
+def _withdraw(
+    cluster: Cluster, wanted: Sequence[Place], ours: Callable[[Raw], bool], sleep: Callable[[float], None]
+) -> None:
+    """Takes away those that are ours. One that cannot be for half a minute is silent by then: nothing is behind it."""
     left = RELEASE_WITHIN_S
-    for one in held:
-        while not _released(cluster, one) and left > 0:
+    for place in wanted:
+        while not _withdrawn(cluster, place, ours) and left > 0:
             sleep(AGAIN_S)
             left -= AGAIN_S
 
 
-def _released(cluster: Cluster, one: Held) -> bool:
-    """Whether it is gone, or never was ours to delete."""
+def _withdrawn(cluster: Cluster, place: Place, ours: Callable[[Raw], bool]) -> bool:
+    """Whether it is gone, or was never ours to delete."""
     try:
-        cluster.delete(KIND, one.place.name, one.place.namespace, uid=one.uid)
+        there = _there(cluster, place)
+        if there is not None and ours(there):
+            cluster.delete(KIND, place.name, place.namespace, uid=uid(there))
     except (NotFoundError, ForbiddenError):
         return True
-    except ConflictError:
-        with suppress(PortError):
-            there = _there(cluster, one.place)
-            return there is None or uid(there) != one.uid
-        return False
     except PortError:
         return False
     return True

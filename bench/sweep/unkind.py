@@ -100,7 +100,7 @@ class Unkind(BaseHTTPRequestHandler):
                 self._drop()
             else:
                 self._pass_on(answer)
-        except OSError:
+        except (OSError, http.client.HTTPException):
             self._drop()
         finally:
             there.close()
@@ -115,6 +115,13 @@ class Unkind(BaseHTTPRequestHandler):
             self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
             self.wfile.flush()
         self.wfile.write(b"0\r\n\r\n")
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the base class's
+        """A client that was killed has broken its connection: that is meant."""
 
 
 @contextmanager
@@ -132,8 +139,7 @@ def unkind(kubeconfig: Path, seed: int) -> Iterator[tuple[Path, dict[str, int]]]
         pair.write_text(_decoded(user, "client-certificate") + _decoded(user, "client-key"))
         Unkind.context.load_cert_chain(pair)
         Unkind.rng, Unkind.met = random.Random(f"unkind {seed}"), {}  # noqa: S311 - repeatable
-        with ThreadingHTTPServer(("127.0.0.1", 0), Unkind) as server:
-            server.daemon_threads = True
+        with Server(("127.0.0.1", 0), Unkind) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()
             yield _kubeconfig(folder / "config", f"http://127.0.0.1:{server.server_address[1]}"), Unkind.met
             server.shutdown()

@@ -23,6 +23,9 @@ class CordonNode(NodeChoice, Action):
     def candidates(self, objects: Objects, namespace: str) -> Sequence[Target]:
         return [node_as_target(node) for node in self.chosen(objects, namespace)]
 
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        return bool(unschedulable(present) == target.prior["unschedulable"])
+
     def perform(self, stage: Stage) -> None:
         for target in stage.targets:
             cordon(stage, target)

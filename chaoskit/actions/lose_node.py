@@ -35,6 +35,9 @@ class _LostMachine(NodeChoice):
         """Nodes that are Ready: the loss of another could not be seen, and giving it back would change more."""
         return [_as_target(node) for node in self.chosen(objects, namespace) if condition(node, "Ready")]
 
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        return condition(present, "Ready")
+
     def longest_s(self, targets: int) -> float:
         return targets * LONGEST_CALL_S + NOTICED_WITHIN_S
 

@@ -48,6 +48,9 @@ class RecreateService(Action):
     def number(self, of: int) -> int:
         return 1
 
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        return bool(as_written(present) == target.prior["manifest"])
+
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
         what = f"delete {target} and make it anew"

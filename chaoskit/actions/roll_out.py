@@ -68,6 +68,10 @@ class RollOut(Action):
             return self.patch
         return dict(templates.both({"spec": {"containers": [change]}}, self.patch))
 
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        prior = templates.inverse(template(present), self._whole_patch(present))
+        return bool(prior == target.prior["template"])
+
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
         patch = self._whole_patch(deployment(self.of, stage.objects, stage.namespace))

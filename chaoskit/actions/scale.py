@@ -42,6 +42,9 @@ class Scale(Action):
     def number(self, of: int) -> int:
         return 1
 
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        return bool(replicas(present) == target.prior["replicas"])
+
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
         stage.act(

@@ -45,6 +45,9 @@ class SwitchService(Action):
     def number(self, of: int) -> int:
         return 1
 
+    def as_chosen(self, target: Target, present: Raw) -> bool:
+        return _has(selector(present), target.prior["selector"])
+
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
         stage.act(

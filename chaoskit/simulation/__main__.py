@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -50,9 +51,9 @@ def main(seeds: int, first: int, seed: int | None, processes: int) -> None:
         click.echo(f"seed {tried.seed} ({tried.how}): {tried.violations[0][:LONGEST_LINE]}")
     ends = ", ".join(f"{count} {how}" for how, count in sorted(Counter(t.how for t in found).items()))
     acts = sum(t.acts for t in found)
-    click.echo(
-        f"{len(found)} runs ({ends}) with {acts} acts in {time.monotonic() - began:.0f} s: {len(bad)} broke a rule"
-    )
+    cpu = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = f"{time.monotonic() - began:.0f} s ({cpu.ru_utime + cpu.ru_stime:.0f} s of CPU)"
+    click.echo(f"{len(found)} runs ({ends}) with {acts} acts in {took}: {len(bad)} broke a rule")
     if bad:
         click.echo(f"make simulate SEED={bad[0].seed} tells the first of them")
     raise SystemExit(1 if bad else 0)
@@ -96,6 +97,7 @@ def lines(told: Story) -> Iterator[str]:
         while acts and acts[0][0] <= number + 1:
             yield f"{acts[0][1].at:9.3f}      act: {acts.pop(0)[2]}"
     yield f"it ended: {told.ending or f'killed {made.death}'}"
+    yield from told.meddled
     yield from told.healings
     yield from (f"BROKEN: {why}" for why in told.violations)
     if not told.violations:

@@ -85,6 +85,10 @@ class Watcher:
             self._others_began = number
         self._foreign.update(range(self._others_began, number))
 
+    def own_acts(self) -> int:
+        """How many acts there were so far that nobody else made."""
+        return len(self.world.cluster.acts) - len(self._foreign)
+
     # ── limits ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _take(self, step: str, kind: str, uid_: str, broken: list[str]) -> None:

@@ -13,6 +13,16 @@ from chaoskit.simulation.recipes import RECIPES, Ground
 from chaoskit.spec import Experiment
 
 MOST_NODES = 5
+MEDDLING = (
+    "cordon",
+    "label a node",
+    "scale",
+    "scale the store",
+    "set a variable",
+    "label a deployment",
+    "select",
+    "kill a pod",
+)
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 LONGEST_S = 8.0
 """Most runs end within this; what is to happen at a moment happens before it, more often early than late."""
@@ -66,14 +76,24 @@ class Shop:
 
 
 @dataclass(frozen=True, slots=True)
+class Meddling:
+    """What somebody else does (bystanders.py) at a moment."""
+
+    moment: float
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
 class Trouble:
     """What goes wrong meanwhile, beside what the experiment does. Moments in seconds after the run's start."""
 
     chances: Mapping[Fault, float]
     away_s: float
+    """How long the API is away when it is, and watches are broken when they are."""
     jumps: tuple[tuple[float, float], ...] = ()
     """(moment, seconds): the wall clock is set."""
     signals: tuple[tuple[float, str], ...] = ()
+    meddling: tuple[Meddling, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +201,7 @@ def _trouble(rng: random.Random) -> Trouble:
         away_s=rng.choice((0.3, 2.0, 10.0)),
         jumps=tuple((rng.uniform(0, LONGEST_S), rng.uniform(-5000, 5000)) for _ in range(rng.choice((0, 0, 1, 2)))),
         signals=tuple((_moment(rng), rng.choice(SIGNALS)) for _ in range(rng.choice((0, 0, 0, 1, 2)))),
+        meddling=tuple(Meddling(_moment(rng), rng.choice(MEDDLING)) for _ in range(rng.choice((0, 0, 1, 2, 3)))),
     )
 
 

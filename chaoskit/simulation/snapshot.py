@@ -26,12 +26,23 @@ KINDS = (
 )
 WORKLOADS = ("deployment", "statefulset", "daemonset")
 KEPT_BY_KUBERNETES = ("resourceVersion", "generation", "managedFields", "creationTimestamp")
-Snapshot: TypeAlias = Mapping[tuple[str, str, str], Any]
-"""By kind, namespace and name."""
+Key: TypeAlias = tuple[str, str, str]
+"""Kind, namespace and name."""
+Snapshot: TypeAlias = Mapping[Key, Any]
 
 
 def snapshot(read: Callable[[str], Sequence[Raw]], kinds: Sequence[str] = KINDS) -> Snapshot:
-    return {(kind, namespace(o), name(o)): _kept(kind, o) for kind in kinds for o in read(kind)}
+    return shorn(everything(read, kinds))
+
+
+def everything(read: Callable[[str], Sequence[Raw]], kinds: Sequence[str] = KINDS) -> dict[Key, Raw]:
+    """The objects as they are."""
+    return {(kind, namespace(o), name(o)): o for kind in kinds for o in read(kind)}
+
+
+def shorn(found: Mapping[Key, Raw]) -> Snapshot:
+    """Without what Kubernetes keeps."""
+    return {key: _kept(key[0], o) for key, o in found.items()}
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,11 +23,12 @@ from chaoskit.plan import Plan
 from chaoskit.ports import Cluster
 from chaoskit.silence import LOOK_EVERY_S
 from chaoskit.simulation import rules, world
+from chaoskit.simulation.bystanders import Bystander
 from chaoskit.simulation.death import DeadlyCall, Hook, Killed, Life, Mortal, MortalJournal, unheard
 from chaoskit.simulation.leases import Leases, time_of
 from chaoskit.simulation.rules import Watcher
 from chaoskit.simulation.scenario import Death, Scenario
-from chaoskit.simulation.snapshot import Snapshot, differences, snapshot
+from chaoskit.simulation.snapshot import Key, differences, everything, shorn, snapshot
 
 RUN = "20270115-080000-simulated-0001"
 AT_REST_WITHIN_S = 120.0
@@ -48,6 +50,8 @@ class Story:
     ending: Ending | None = None
     """None: it was killed."""
     healings: list[str] = field(default_factory=list)
+    meddled: list[str] = field(default_factory=list)
+    """What others did."""
     violations: list[str] = field(default_factory=list)
     seconds: float = 0.0
     """How long it took in the world's own time."""
@@ -69,20 +73,22 @@ class _Player:
         self._plan = Plan(made.experiment, RUN, world.NAMESPACE, made.seed, manifests)
         self._watcher = Watcher(self._world, self._plan)
         self._watcher.forget()
+        self._expected: dict[Key, Raw] = {}
         self.story = Story(made)
 
     def play(self) -> Story:
-        before, began = self._snapshot(), self._world.clock.now()
+        self._expected, began = everything(self._world.cluster.there), self._world.clock.now()
         world.trouble(self._world, self._made.trouble)
+        self._let_others_in()
         if self._made.healer == "janitor":
             self._employ_janitor()
         self._run()
         self._look_back()
         if self.story.ending is not None and not self.story.ending.unhealed:
-            self._compare(before, "it ended healed, as it says")
+            self._compare("it ended healed, as it says")
         else:
             self._heal_until_done()
-            self._compare(before, "it was healed")
+            self._compare("it was healed")
         self._heal_again()
         self.story.seconds = self._world.clock.now() - began
         return self.story
@@ -213,30 +219,33 @@ class _Player:
 
         self._world.clock.after(LOOK_EVERY_S, look)
 
+    def _let_others_in(self) -> None:
+        cluster: Any = Mortal(self._world.cluster, Life(), self._watcher.others)
+        other = Bystander(self._world, cluster, world.NAMESPACE, self._expected, self.story.meddled)
+        now = self._world.clock.now()
+        for each in self._made.trouble.meddling:
+            self._world.clock.at(now + each.moment, functools.partial(other.meddle, each))
+
     def _heal_again(self) -> None:
         """Healing what is healed changes nothing."""
-        acts = len(self._world.cluster.acts)
+        acts = self._watcher.own_acts()
         done = self._heal_once(None, "cluster")
         if done:
             self.story.violations.append(f"something was left after healing: {self.story.healings[-1]}")
-        elif len(self._world.cluster.acts) > acts:
+        elif self._watcher.own_acts() > acts:
             self.story.violations.append("healing what was healed changed something")
 
     # ── before and after ─────────────────────────────────────────────────────────────────────────────────────────────
 
-    def _snapshot(self) -> Snapshot:
-        return snapshot(self._world.cluster.there)
-
-    def _compare(self, before: Snapshot, when: str) -> None:
-        """The cluster comes to rest, and is as it was."""
+    def _compare(self, when: str) -> None:
+        """The cluster comes to rest, and is as it was, or as others made it."""
         world.calm(self._world)
-        self._world.clock.advance_until(lambda: not self._left(before), AT_REST_WITHIN_S)
-        self.story.violations += [f"{when}, and {left}" for left in self._left(before)]
+        self._world.clock.advance_until(lambda: not self._left(), AT_REST_WITHIN_S)
+        self.story.violations += [f"{when}, and {left}" for left in self._left()]
 
-    def _left(self, before: Snapshot) -> list[str]:
-        return differences(before, self._snapshot()) + [
-            f"server {name} stands still" for name in self._world.cluster.frozen()
-        ]
+    def _left(self) -> list[str]:
+        frozen = [f"server {name} stands still" for name in self._world.cluster.frozen()]
+        return differences(shorn(self._expected), snapshot(self._world.cluster.there)) + frozen
 
 
 def _unseen(_live: Live) -> None:

@@ -14,9 +14,10 @@ from chaoskit.journal import FILE, read
 from chaoskit.model import Target
 from chaoskit.simulation import Death, play, scenario
 from chaoskit.simulation.__main__ import attempt, lines
+from chaoskit.simulation.bystanders import CHANGES
 from chaoskit.simulation.death import Killed, Life, Mortal, MortalJournal
 from chaoskit.simulation.recipes import RECIPES
-from chaoskit.simulation.scenario import undisturbed
+from chaoskit.simulation.scenario import MEDDLING, Meddling, undisturbed
 from chaoskit.spec import Step
 
 QUICK, THOROUGH = range(150), range(150, 1500)
@@ -25,6 +26,10 @@ QUICK, THOROUGH = range(150), range(150, 1500)
 def test_every_action_is_simulated():
     own = {verb for verb, action in ACTIONS.items() if action.__module__.startswith("chaoskit.")}
     assert own == set(RECIPES)
+
+
+def test_others_do_whatever_they_may():
+    assert set(MEDDLING) == {*CHANGES, "kill a pod"}
 
 
 @pytest.mark.parametrize("verb", sorted(RECIPES))
@@ -53,6 +58,12 @@ def test_runs_end_in_every_way():
 def test_a_seed_gives_one_story():
     for seed in range(8):
         assert list(lines(play(scenario(seed)))) == list(lines(play(scenario(seed))))
+
+
+def test_what_others_do_in_the_midst_of_a_run_is_done_and_stays():
+    stories = [play(scenario(seed)) for seed in range(40)]
+    did = {line.rpartition(": ")[2] for told in stories for line in told.meddled}
+    assert {"cordon", "scale", "select", "set a variable"} <= did
 
 
 # ── the rules can be broken ──────────────────────────────────────────────────────────────────────────────────────────
@@ -86,6 +97,18 @@ def test_healing_that_forgets_is_caught(verb):
     stories = [play(replace(calm(verb, seed), death=death), forgetful) for death in deaths for seed in range(3)]
     caught = [told for told in stories if any("it was healed, and" in why for why in told.violations)]
     assert len(caught) > 3
+
+
+def test_healing_that_overwrites_what_somebody_did_is_caught():
+    def overbearing(cluster, run, known, time):
+        done = janitor.finish(cluster, run, known, time)
+        cluster.patch("deployment", "front", {"spec": {"replicas": 1}}, "shop")
+        return done
+
+    made = calm("scale")
+    made = replace(made, trouble=replace(made.trouble, meddling=(Meddling(0.02, "scale"),)))
+    told = play(replace(made, death=Death("line", 6, "after")), overbearing)
+    assert any("spec.replicas: 6 became 1" in why for why in told.violations)
 
 
 def test_healing_that_leaves_its_marks_is_caught():

@@ -239,3 +239,49 @@ def test_two_rollouts_of_one_run_are_undone_backwards(tmp_path):
 def test_a_step_that_can_do_nothing_is_refused_when_read(step, problem):
     with pytest.raises(ExperimentError, match=problem):
         spec.loads(text(step))
+
+
+# ── what somebody did while the watch was broken ─────────────────────────────────────────────────────────────────────
+
+CORDON, COLOURED = "cordon_node: {name: node2}", "switch_service: {of: service/front, to: {colour: green}}"
+SOMEBODY = {
+    "scale: {of: deployment/front, to: 1}": ("deployment", "front", {"spec": {"replicas": 6}}),
+    CORDON: ("node", "node2", {"spec": {"unschedulable": True}}),
+    COLOURED: ("service", "front", {"spec": {"selector": {"colour": "red"}}}),
+    "roll_out: {of: deployment/front, patch: {metadata: {labels: {colour: green}}}}": (
+        "deployment",
+        "front",
+        {"spec": {"template": {"metadata": {"labels": {"colour": "red"}}}}},
+    ),
+}
+
+
+@pytest.mark.parametrize("step", SOMEBODY)
+def test_what_was_chosen_by_an_old_view_is_not_hit_and_what_somebody_did_stays(tmp_path, step):
+    first = "cordon_node: {name: node3}"
+    dry = play(settled(tmp_path / "dry", first, step))
+    begins = dry.entries("step began")[1].at
+    kind, named, patch = SOMEBODY[step]
+    place = "" if kind == "node" else NAMESPACE
+    told = settled(tmp_path / "wet", first, step)
+
+    def meddle():
+        told.world.cluster.gap(5.0)
+        told.world.cluster.patch(kind, named, patch, place)
+
+    told.world.clock.at(begins - 0.2, meddle)
+    play(told)
+    assert [e.data["outcome"] for e in told.entries("outcome") if e.data["step"] == "step 2"] == ["failed"]
+    assert "somebody changed" in told.entries("outcome")[-1].data["error"]
+    there = next(o for o in told.world.cluster.there(kind, place) if name(o) == named)
+    theirs, now = patch["spec"], there["spec"]
+    assert heal_later(told, from_journal=False) == []
+    if kind == "node":
+        assert now["unschedulable"]
+    elif "replicas" in theirs:
+        assert now["replicas"] == 6
+    elif kind == "service":
+        assert now["selector"]["colour"] == "red"
+    else:
+        assert now["template"]["metadata"]["labels"]["colour"] == "red"
+    assert not marks(there)
