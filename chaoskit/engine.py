@@ -33,7 +33,20 @@ from chaoskit.errors import (
 )
 from chaoskit.journal import Journal
 from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
-from chaoskit.objects import LOAD, SERVER, WATCHED, Objects, labels, name, namespace, ready, restarts
+from chaoskit.objects import (
+    LOAD,
+    SERVER,
+    WATCHED,
+    Objects,
+    labels,
+    name,
+    namespace,
+    node_of,
+    ready,
+    restarts,
+    terminating,
+)
+from chaoskit.objects import condition as has_condition
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Happening, LeaseLost, Load, LoadPlan, Metrics, Signalled, Watching
 from chaoskit.readiness import address_of, unready
@@ -50,6 +63,7 @@ LAND_WITHIN_S = 10.0
 SLACK_S = 120.0
 """For what a run does beside waiting and acting: its calls, and Prometheus' last answers."""
 MOST_LOGS = 20
+MOST_LAST_WORDS = 5
 LONGEST_FILE = 200
 SYNC_WITHIN_S = 15.0
 LOAD_WITHIN_S = 15.0
@@ -585,7 +599,7 @@ class Engine:
         self._healing = True
         self._phase("heal")
         self._ports.load.stop()
-        self._keep_logs()
+        self._keep_logs(self._own_pods()[:MOST_LOGS])
         intents = heal.open_intents(journal.read(self._folder / journal.FILE))
         left = []
         for intent, healed in self._heal(intents):
@@ -604,11 +618,11 @@ class Engine:
             self._write("healed", n=intent.n, done=healed.done, how=healed.how, fix=healed.fix)
             yield intent, healed
 
-    def _keep_logs(self) -> None:
-        """The last lines of the app's pods, and of what ran before in restarted ones, while they can still be had. An
-        API that does not answer is not asked for each of them: healing waits behind this."""
+    def _keep_logs(self, pods: Sequence[Raw]) -> None:
+        """The last lines of pods, and of what ran before in restarted ones, while they can still be had. An API that
+        does not answer is not asked for each of them: healing waits behind this."""
         with contextlib.suppress(UnreachableError):
-            for pod in self._own_pods()[:MOST_LOGS]:
+            for pod in pods:
                 for before in (False, True) if restarts(pod) else (False,):
                     self._keep_log(pod, before)
 
@@ -682,6 +696,7 @@ class _Scene:
             self._hit = {target.uid for target in self.targets}
             action.perform(self)
             self._await_landing(action)
+            self._keep_last_words()
         except RefusedError as error:
             self._engine._write("refused", step=self._step.name, why=error.what)
             raise
@@ -691,6 +706,17 @@ class _Scene:
             raise PortError(
                 f"the action {action.verb} crashed", where=self._step.name, why=f"{type(error).__name__}: {error}"
             ) from error
+
+    def _keep_last_words(self) -> None:
+        """What pods say that were hit and are ending: when they are gone nobody can be asked. Not before the act, which
+        nothing may delay, and not on a node that is away, where nobody answers."""
+        pods = (self.objects.by_uid("pod", target.uid) for target in self.targets if target.kind == "pod")
+        ending = [pod for pod in pods if pod and terminating(pod) and self._is_ready(node_of(pod))]
+        self._engine._keep_logs(ending[:MOST_LAST_WORDS])
+
+    def _is_ready(self, node: str) -> bool:
+        found = self.objects.named("node", node)
+        return found is not None and has_condition(found, "Ready")
 
     def act(
         self, what: str, target: Target, call: Callable[[], object], change: Mapping[str, Any] | None = None

@@ -32,6 +32,8 @@ MOST_SERIES = 5
 MOST_POINTS = 40
 MOST_LOGS = 10
 LOG_CHARACTERS = 6_000
+BEFORE = ".before"
+"""The end of a log's name that is of the container before a restart."""
 MESSAGE_CHARACTERS = 240
 
 
@@ -58,7 +60,7 @@ def render(result: Result, record: Record, experiment: Experiment, logs: Mapping
         failures=failures.failures(record),
         events=events[:MOST_EVENTS],
         more_events=max(0, len(events) - MOST_EVENTS),
-        logs=list(ends_of(logs)),
+        logs=ends_of(logs, result),
         more_logs=max(0, len(logs) - MOST_LOGS),
         facts=quality.facts(record),
         commands=wording.reproduce(result),
@@ -140,13 +142,22 @@ def said(chart: Chart) -> str:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c").replace("&", "\\u0026")
 
 
-def ends_of(logs: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The last lines of each log."""
-    shown = []
-    for name, text in list(logs.items())[:MOST_LOGS]:
-        kept = wording.clean(text)[-LOG_CHARACTERS:]
-        shown.append((wording.one_line(name), f"…{kept}" if len(kept) < len(text) else kept))
-    return shown
+def ends_of(logs: Mapping[str, str], result: Result) -> list[tuple[str, str]]:
+    """(whose, last lines) of each log; of what died first."""
+    hit = {target.name for target in result.targets}
+    ranked = sorted(logs, key=lambda named: (not named.endswith(BEFORE), named not in hit))
+    return [(wording.one_line(_whose(named, hit)), _end(logs[named])) for named in ranked[:MOST_LOGS]]
+
+
+def _whose(named: str, hit: set[str]) -> str:
+    if named.endswith(BEFORE):
+        return f"{named.removesuffix(BEFORE)}, before it was restarted"
+    return f"{named}, which was hit" if named in hit else named
+
+
+def _end(text: str) -> str:
+    kept = wording.clean(text)[-LOG_CHARACTERS:]
+    return f"…{kept}" if len(kept) < len(text) else kept
 
 
 # ── evidence ─────────────────────────────────────────────────────────────────────────────────────────────────────────

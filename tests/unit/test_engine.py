@@ -67,6 +67,12 @@ def test_an_app_that_does_not_survive_fails(tmp_path):
     assert [f.kind for f in told.judged().findings if f.verdict is Verdict.FAILED] == ["outage"]
 
 
+def test_what_a_pod_said_last_is_kept_though_it_is_gone(tmp_path):
+    told = ends(play(story(tmp_path, EXPERIMENT.replace("mode: now", "mode: delete"))), "complete", 0)
+    (victim,) = told.judged().targets
+    assert "serving" in (told.folder / "logs" / f"{victim.name}.log").read_text(encoding="utf-8")
+
+
 def test_the_same_seed_gives_the_same_journal_byte_for_byte(tmp_path):
     journals = [
         (play(story(tmp_path / name, seed=seed)).folder / FILE).read_bytes()

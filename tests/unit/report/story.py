@@ -163,7 +163,8 @@ def told(
     experiment = spec.loads(TEXT.replace("LIMIT", limit))
     ended = Entry(99, seen.ended, "ended", {"how": how, "error": error})
     died = {
-        "front-6d5f7b9c4-x2x4z (before)": '{"level":"info","msg":"GET / 200"}\n{"level":"info","msg":"GET /cart 200"}'
+        "back-5c8d-ccccc": "still there",
+        "front-6d5f7b9c4-x2x4z": '{"level":"info","msg":"GET / 200"}\n{"level":"info","msg":"GET /cart 200"}',
     }
     return Told(judge.judge(experiment, seen, (ended,), 7), seen, experiment, died if logs is None else logs)
 

@@ -111,6 +111,7 @@ def test_events_logs_quality_and_the_way_to_do_it_again_are_there():
     words = " ".join(" ".join(outline(page(story.failing())).words).split())
     assert "⚠ Warning Unhealthy" in words
     assert '"msg":"GET /cart 200"' in words
+    assert words.index("Last lines of front-6d5f7b9c4-x2x4z, which was hit") < words.index("Last lines of back-")
     assert "lateness of the pulse" in words
     assert "chaoskit run experiment.yaml --seed 7" in words
     assert "uid-front-6d5f7b9c4-x2x4z" in words
