@@ -56,13 +56,13 @@ class Part:
 
     @property
     def decided(self) -> str:
-        """The sentence of the run that decided, the first of the worst, without its verdict; or why there is none."""
+        """What decided: the sentence of the first of the worst runs, without verdict and name; or why there is none."""
         if self.error and self.verdict is Verdict.INCONCLUSIVE:
             return f"could not be run: {self.error}"
         if not self.runs:
             return "was not run"
         first = max((done.result for done in self.runs), key=lambda result: result.verdict.rank)
-        sentence = first.sentence.removeprefix(f"{first.verdict.value}: ")
+        sentence = first.sentence.removeprefix(f"{first.verdict.value}: ").removeprefix(f"{first.experiment}; ")
         return sentence if len(self.runs) == 1 else f"{self._how_often}; {sentence}"
 
     @property

@@ -20,6 +20,8 @@ AUTOSCALER = "HorizontalPodAutoscaler"
 METRICS_API = "v1beta1.metrics.k8s.io"
 EXPORTERS = {"kube-state-metrics": "kube_pod_info", "cAdvisor": "container_cpu_usage_seconds_total"}
 """By what each is called, a series that tells of it."""
+DOWN = 'up{job!="chaoskit"} == 0'
+"""Our own is there only while a run is on."""
 LOOKS, PAUSE_S = 40, 0.05
 """A clock that shows whole seconds is seen to turn within these."""
 MOST_IMAGES = 50
@@ -142,8 +144,8 @@ class Doctor:
             yield self._exporter(name, series)
 
     def _targets(self) -> Iterator[Look]:
-        if down := self._number("count(up == 0)"):
-            yield Look("targets", None, f"{count(int(down), 'target')} cannot be scraped", "ask Prometheus: up == 0")
+        if down := self._number(f"count({DOWN})"):
+            yield Look("targets", None, f"{count(int(down), 'target')} cannot be scraped", f"ask Prometheus: {DOWN}")
 
     def _exporter(self, name: str, series: str) -> Look:
         if found := self._number(f"count({series})"):

@@ -47,7 +47,7 @@ def _together(root: Path) -> dict[Path, list[Path]]:
     """The folders to be removed, each with its runs."""
     found: dict[Path, list[Path]] = {}
     for run in history.folders(root):
-        above = [folder for folder in run.parents if root in folder.parents]
+        above = [folder for folder in run.parents if root in (folder, *folder.parents)]
         found.setdefault(next(filter(_holds_several, reversed(above)), run), []).append(run)
     return found
 
@@ -78,7 +78,7 @@ def _reason(run: Path, now_unix: float) -> Kept | None:
 
 def _remove(folder: Path) -> None:
     try:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder.resolve())
     except OSError as error:
         raise ToolError("an old run cannot be removed", where=str(folder), why=str(error)) from error
 

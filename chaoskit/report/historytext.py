@@ -22,6 +22,8 @@ MARKS = {Told.MORE: "≠", Told.MEASURED: "≠", Told.WITHIN: "=", Told.UNKNOWN:
 
 def print_runs(runs: Sequence[PastRun], console: Console | None = None) -> None:
     table = Table.grid(padding=(0, 2, 0, 0))
+    for wraps in (False, False, True, False):
+        table.add_column(no_wrap=not wraps, overflow="fold")
     for run in runs:
         mark = Text(run.verdict.mark, style=STYLES[run.verdict])
         began = Text(wording.moment(run.started_unix).removesuffix(":00 UTC").removesuffix(" UTC"))

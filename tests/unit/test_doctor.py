@@ -11,7 +11,7 @@ from stories import EXPERIMENT, NAMESPACE, RUN, SHOP
 
 from chaoskit import spec
 from chaoskit.adapters.fake import FakeWorld, manifests
-from chaoskit.doctor import METRICS_API, Clock, Doctor, example, skew
+from chaoskit.doctor import DOWN, METRICS_API, Clock, Doctor, example, skew
 from chaoskit.errors import UnreachableError
 from chaoskit.model import Right
 from chaoskit.plan import Plan
@@ -124,7 +124,7 @@ def test_a_prometheus_that_does_not_answer_is_told_with_the_cause(world):
 
 
 def test_targets_that_are_down_and_exporters_that_are_not_scraped_are_told(world):
-    world.metrics.table.update({"count(up == 0)": 2.0, "count(kube_pod_info)": None})
+    world.metrics.table.update({f"count({DOWN})": 2.0, "count(kube_pod_info)": None})
     found = looks(world)
     assert found["targets"].said == "2 targets cannot be scraped"
     assert found["kube-state-metrics"].good is None

@@ -86,6 +86,14 @@ def test_a_batch_goes_as_a_whole_or_stays_as_a_whole(root):
     assert expiry.remove(root, DAY, later(other, 30)).removed == (root / "night",)
 
 
+def test_a_batch_that_is_named_itself_goes_as_a_whole_too(root):
+    folder = played(root / "a")
+    for name in expiry.BATCH_FILES:
+        (root / name).touch()
+    assert expiry.remove(root, DAY, later(folder, 30)).removed == (root,)
+    assert not root.exists()
+
+
 def test_what_is_no_run_is_never_touched(root):
     folder = played(root / "a")
     (root / "notes.txt").touch()
