@@ -106,16 +106,16 @@ def put() -> Iterator[Put]:
         asked = experiment(case).expect[0]
         answers = case.record.get("answers")
         others = set(case.record) - {"answers", "metrics", "scrape_interval_s"}
-        if asked.kind != "metric" or not answers or "errors" not in answers or others or lacks_buckets(answers):
+        if asked.kind != "metric" or not answers or "errors" not in answers or others or asks_in_vain(answers):
             continue
         query = case.record.get("metrics", {"errors": "q"})["errors"]
         about = {q: answers[named] for named, q in asked_about(case).items() if named in answers}
         yield with_comparisons(Put(case, asked.holds, asked.when == "at the end", query, about))
 
 
-def lacks_buckets(answers: Mapping[str, Answer]) -> bool:
-    """Whether what is not known are the buckets, for which only chaoskit asks."""
-    about = [answer for named, answer in answers.items() if named.startswith(buckets.PREFIX)]
+def asks_in_vain(answers: Mapping[str, Answer]) -> bool:
+    """Whether what is not known is that for which only chaoskit asks: the buckets, the times of the scrapes."""
+    about = [answer for named, answer in answers.items() if named != "errors"]
     return any(a.error or a.warnings or not a.series or [s.labels for s in a.series] == [{"le": "+Inf"}] for a in about)
 
 
@@ -123,7 +123,7 @@ def asked_about(case: Case) -> dict[str, str]:
     """What chaoskit asks, by name."""
     query = case.record.get("metrics", {"errors": "q"})["errors"]
     found = queries(replace(experiment(case), metrics={"errors": query}), "shop", 1.0)
-    return {named: q for named, q in found.items() if named == "errors" or promql.quantile(query)}
+    return {named: q for named, q in found.items() if not named.startswith(buckets.PREFIX) or promql.quantile(query)}
 
 
 def with_comparisons(case: Put) -> Put:

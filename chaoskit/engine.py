@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chaoskit import buckets, conditions, heal, journal, notices, plan, record
+from chaoskit import buckets, conditions, heal, journal, notices, plan, record, scrapes, units
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import (
@@ -526,17 +526,18 @@ class Engine:
         if condition.name in MEASURES:
             value = self._measure(condition.name, now, window_s)
             return value, "" if value is not None else "no requests yet"
-        answer = self._ports.metrics.instant(self._plan.queries[condition.name], self._clock.unix(now))
+        at = self._clock.unix(now)
+        answer = self._ports.metrics.instant(self._plan.queries[condition.name], at)
         values = [points[-1][1] for points in (s.points for s in answer.series) if points]
         if why := answer.error or "; ".join(answer.warnings) or conditions.undecidable(values):
             return None, why
-        value, doubt = buckets.decisive(condition, values, self._buckets(answer.query))
-        return None if doubt else value, doubt
-
-    def _buckets(self, query: str) -> buckets.Buckets | None:
-        now = self._clock.unix(self._clock.now())
-        asked = {named: self._ports.metrics.instant(about, now) for named, about in buckets.queries(query).items()}
-        return buckets.read(query, asked)
+        about = {**buckets.queries(answer.query), **scrapes.queries(answer.query)}
+        asked = {named: self._ports.metrics.instant(query, at) for named, query in about.items()}
+        scraped = [t for s in scrapes.retimed(answer.query, answer.series, asked) for t, _ in s.points]
+        if (age := at - max(scraped)) > scrapes.LATE * self._ports.metrics.scrape_interval():
+            return None, f"it was scraped {units.show(age, 's')} ago"
+        value, doubt = buckets.decisive(condition, values, buckets.read(answer.query, asked))
+        return (None, doubt) if doubt else (value, scrapes.lacking(answer.query, asked))
 
     # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -12,7 +12,7 @@ import string
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chaoskit import buckets, promql
+from chaoskit import buckets, promql, scrapes
 from chaoskit.contracts import Action
 from chaoskit.errors import RefusedError, UsageError
 from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Answer, Raw, Right, Target
@@ -82,7 +82,7 @@ def queries(experiment: Experiment, namespace: str, scrape_interval_s: float) ->
         wanted.update(check.metrics())
     found = {key: string.Template(query).safe_substitute(known).strip() for key, query in wanted.items()}
     for name in experiment.metrics:
-        found.update(buckets.queries(found[name]))
+        found.update(buckets.queries(found[name]) | scrapes.queries(found[name]))
     return found
 
 

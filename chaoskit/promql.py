@@ -78,6 +78,22 @@ def quantile(query: str) -> Quantile | None:
         return None
 
 
+def instant_series(query: str) -> tuple[str, ...]:
+    """The series whose present values the query takes: neither ranges of them, nor what they were at another time."""
+    try:
+        return tuple(dict.fromkeys(str(s).removesuffix("{}") for s in _instant(parse(query))))
+    except ValueError:
+        return ()
+
+
+def _instant(node: Node) -> Iterator[Node]:
+    if isinstance(node, promql.VectorSelector) and node.offset is None and node.at is None:
+        yield node
+    if not isinstance(node, promql.MatrixSelector | promql.SubqueryExpr | promql.VectorSelector):
+        for below in _children(node):
+            yield from _instant(below)
+
+
 def nodes(node: Node) -> Iterator[Node]:
     """The node and all below it."""
     yield node

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from chaoskit import buckets, conditions, units
+from chaoskit import buckets, conditions, scrapes, units
 from chaoskit.checks.judging import WITNESS, asked_of, inconclusive, landed_or_why, unseen, witnessed
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Check, Record
@@ -21,11 +21,8 @@ ConditionField = Annotated[
     PlainSerializer(lambda c: c.text, return_type=str),
 ]
 SHOWN_POINTS = 120
-FEWEST_POINTS = 2
-"""What held throughout a window was seen at least this often in it."""
+NO_DATA = "the query gave no data in the window"
 GROWING = ("rate", "slowest")
-LATE_SCRAPES = 2.5
-"""A series may be silent for this many scrape intervals before that counts as a gap: one scrape may be late or lost."""
 
 
 class Metric(Check):
@@ -109,8 +106,8 @@ class Metric(Check):
         shown: tuple[Evidence, ...] = (_evidence(record, answer, began, ended),) if answer else ()
         if self.when == "at the end":
             # Only what is still there at the end counts: a series may have ended with its pod long before.
-            began = max(began, ended - LATE_SCRAPES * record.scrape_interval_s)
-        why, series = _usable(record, answer, began, ended, last=self.when == "at the end")
+            began = max(began, ended - _longest_gap(record, self.holds.name))
+        why, series = _usable(record, self.holds.name, began, ended, last=self.when == "at the end")
         values = [v for s in series for _, v in s.points]
         finite = [v for v in values if math.isfinite(v)]
         unit = self.holds.unit
@@ -142,35 +139,39 @@ class Metric(Check):
         )
 
 
-def _usable(
-    record: Record, answer: Answer | None, began: float, ended: float, *, last: bool
-) -> tuple[str, tuple[Series, ...]]:
+def _usable(record: Record, name: str, began: float, ended: float, *, last: bool) -> tuple[str, tuple[Series, ...]]:
     """(why the answer cannot carry a pass, or empty; its series within the window, or their `last` points)."""
+    answer, query = record.answers.get(name), record.metrics.get(name, "")
     if answer is None:
         return "the query was never run", ()
     if answer.error:
         return f"Prometheus gave no answer: {answer.error}", ()
     first, until = record.origin_unix + began, record.origin_unix + ended
-    cut = [Series(s.labels, tuple(p for p in s.points if first <= p[0] <= until)) for s in answer.series]
+    known = scrapes.retimed(query, answer.series, record.answers)
+    cut = [Series(s.labels, tuple(p for p in s.points if first <= p[0] <= until)) for s in known]
     series = tuple(Series(s.labels, s.points[-1:] if last else s.points) for s in cut if s.points)
     if not series:
-        return "the query gave no data in the window", ()
+        shown = any(first <= t <= until for s in answer.series for t, _ in s.points)
+        return "nothing was scraped in the window: what was shown is older" if shown else NO_DATA, ()
     if answer.warnings:
         return f"the answer may be partial: {'; '.join(answer.warnings)}", series
-    if why := conditions.undecidable([v for s in series for _, v in s.points]):
-        return f"the query gave {why}", series
-    return _gap(record, series, first, until, last=last), series
+    why = scrapes.lacking(query, record.answers) or conditions.undecidable([v for s in series for _, v in s.points])
+    return f"the query gave {why}" if why else _gap(record, name, series, first, until, last=last), series
 
 
-def _gap(record: Record, series: Sequence[Series], first: float, until: float, *, last: bool) -> str:
+def _gap(record: Record, name: str, series: Sequence[Series], first: float, until: float, *, last: bool) -> str:
     """Where no series at all covers a stretch of the window. A series may begin or end with its pod; all may not."""
     times = sorted({t for s in series for t, _ in s.points})
-    if not last and len(times) < FEWEST_POINTS:
+    if not last and len(times) < scrapes.FEWEST:
         return "a single scrape fell into the window: watch longer, or scrape more often"
-    allowed = LATE_SCRAPES * record.scrape_interval_s
-    edges = [first, *times, until]
-    longest = max(b - a for a, b in itertools.pairwise(edges))
-    return f"the data has a gap of {longest:.1f} s in the window" if longest > allowed else ""
+    longest = max(b - a for a, b in itertools.pairwise([first, *times, until]))
+    return f"the data has a gap of {longest:.1f} s in the window" if longest > _longest_gap(record, name) else ""
+
+
+def _longest_gap(record: Record, name: str) -> float:
+    """How long the data may be silent: some of its own scrapes, where they are rarer than the others."""
+    usual = scrapes.usual_s(record.metrics.get(name, ""), record.answers)
+    return scrapes.LATE * max(record.scrape_interval_s, usual)
 
 
 def _evidence(record: Record, answer: Answer, began: float, ended: float) -> Evidence:

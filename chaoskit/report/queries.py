@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from chaoskit import buckets, units, witness
+from chaoskit import buckets, scrapes, units, witness
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Record
 from chaoskit.model import Answer, Series
@@ -16,10 +16,9 @@ MOST_SERIES = 8
 
 
 def rows(record: Record, axis: Axis, limits: Mapping[str, Sequence[Condition]]) -> Iterator[Row]:
-    """One row for each named query. What a second witness was asked stands with the finding, and so do buckets: raw
-    counters tell a reader nothing."""
+    """One row for each named query. What else was asked stands with the finding: raw counters tell a reader nothing."""
     for name, answer in record.answers.items():
-        if name not in MEASURES and not name.startswith((witness.PREFIX, buckets.PREFIX)):
+        if name not in MEASURES and not name.startswith((witness.PREFIX, buckets.PREFIX, scrapes.PREFIX)):
             yield _row(record, axis, name, answer, limits.get(name, ()))
 
 

@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chaoskit import buckets, evidence
+from chaoskit import buckets, evidence, scrapes
 from chaoskit.batch import Batch
 from chaoskit.contracts import Record
 from chaoskit.model import Answer, Finding, Right, Target, Verdict
@@ -217,7 +217,7 @@ def _rights(preview: PreviewLike) -> Iterator[str]:
 
 def _queries(preview: PreviewLike) -> Iterator[str]:
     for name, answer in preview.answers.items():
-        if name.startswith(buckets.PREFIX):
+        if name.startswith((buckets.PREFIX, scrapes.PREFIX)):
             continue
         yield f"{name} = {_value_now(answer)}"
         yield f"  {wording.one_line(answer.query)}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from streams import (
+    ORIGIN_UNIX,
     PHASES,
     STEP,
     act,
@@ -140,6 +141,44 @@ def promql() -> Iterator[Case]:
     yield Case("metric: scrapes every 5 s", PASS, DURING, slow)
     slower = {"scrape_interval_s": 15.0, "answers": {"errors": answer(points(0.0, every=15.0))}}
     yield Case("metric: one scrape in 15 s", OPEN, DURING, slower, "single scrape")
+
+
+# ── metric: values that are shown on ─────────────────────────────────────────────────────────────────────────────────
+
+
+def shown_on(name, verdict, expect, scraped, value=0.0, says="") -> Case:
+    """Of a series that is scraped at these moments of the run; in between the last value is shown."""
+    asked_at = [t for t, _ in points(0.0) if t - ORIGIN_UNIX >= scraped[0]]
+    newest = [max(ORIGIN_UNIX + at for at in scraped if ORIGIN_UNIX + at <= t) for t in asked_at]
+    values = [value(t - ORIGIN_UNIX) if callable(value) else value for t in newest]
+    answers = {
+        "errors": answer(tuple(zip(asked_at, values, strict=True))),
+        "scrapes: q": answer(tuple(zip(asked_at, newest, strict=True))),
+    }
+    return Case(f"shown on: {name}", verdict, expect, {"answers": answers}, says)
+
+
+def every(seconds: float, *, but=(0.0, 0.0), offset=0.0) -> list[float]:
+    moments = [offset + n * seconds for n in range(round(25 / seconds))]
+    return [at for at in moments if not but[0] <= at < but[1]]
+
+
+def shown_ons() -> Iterator[Case]:
+    yield shown_on("scraped each second", PASS, DURING, every(1, offset=0.3))
+    yield shown_on("scraped each second, bad", FAIL, DURING, every(1, offset=0.3), 0.5)
+    yield shown_on("scraped every five seconds", PASS, DURING, every(5, offset=0.3))
+    yield shown_on("scraped once in the window", OPEN, DURING, every(12, offset=0.3), says="single scrape")
+    yield shown_on("scraped before it only", OPEN, DURING, [0.3, 5.3], says="nothing was scraped in the window")
+    yield shown_on("scraped before it only, at the end", OPEN, AT_END, [0.3, 5.3], says="nothing was scraped")
+    yield shown_on("scraped before it only, bad", OPEN, DURING, [0.3, 5.3], 0.5, "nothing was scraped")
+    yield shown_on("stood still in the window", OPEN, DURING, every(1, but=(12, 18)), says="gap")
+    yield shown_on("stood still to the end of it", OPEN, DURING, every(1, but=(14, 22)), says="gap")
+    yield shown_on("stood still to the end of it, at the end", OPEN, AT_END, every(1, but=(14, 22)))
+    yield shown_on("stood still, good at the end", PASS, AT_END, every(1, but=(12, 18)))
+    yield shown_on("stood still, and bad before that", FAIL, DURING, every(1, but=(12, 18)), at(11, 0.5))
+    yield shown_on("bad just before the step", PASS, DURING, every(1, offset=0.5), at(9.5, 0.5))
+    lost = {"errors": answer(points(0.0)), "scrapes: q": answer(error="timeout")}
+    yield Case("shown on: nobody knows when it was scraped", OPEN, DURING, {"answers": lost}, "timeout")
 
 
 # ── metric: quantiles of histograms ──────────────────────────────────────────────────────────────────────────────────
@@ -514,6 +553,7 @@ def wholes() -> Iterator[Case]:
 
 CASES: tuple[Case, ...] = (
     *promql(),
+    *shown_ons(),
     *quantiles(),
     *measures(),
     *outages(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -17,6 +18,9 @@ Source: TypeAlias = Value | Answer | Callable[[float], Value]
 """A constant, a whole answer, or what it was at a moment of the run (seconds since the origin)."""
 
 
+_SCRAPED = re.compile(r"max\(timestamp\((.*)\)\)")
+
+
 class FakeMetrics:
     """A Prometheus that knows what `table` says. A query that is not in it has no data, as with the real one."""
 
@@ -26,6 +30,8 @@ class FakeMetrics:
         self.table: dict[str, Source] = {}
         """By query. Where the very query is missing, the longest entry that occurs in it counts, so that a metric's
         name is enough where the query carries the name of a fresh namespace."""
+        self.still: list[tuple[float, float]] = []
+        """Spans of the run in which nothing is scraped: the last samples are shown on."""
         self.error = ""
         """Why there is no answer at all; empty: there is one."""
         self.warnings: tuple[str, ...] = ()
@@ -53,6 +59,8 @@ class FakeMetrics:
         self._clock.advance(self.answer_s)
         if self.error:
             return Answer(query, (), error=self.error)
+        if asked := _SCRAPED.fullmatch(query):
+            return self._times(query, self._source(asked[1]), times)
         source = self._source(query)
         if isinstance(source, Answer):
             return replace(source, query=query)
@@ -63,6 +71,15 @@ class FakeMetrics:
             return self.table[query]
         within = [key for key in self.table if key in query]
         return self.table[max(within, key=len)] if within else None
+
+    def _times(self, query: str, source: Source, times: Sequence[float]) -> Answer:
+        """When the newest of the series was scraped, at each time that it is there."""
+        if isinstance(source, Answer):
+            return Answer(query, ())
+        moments = [(time, self._scraped(time)) for time in times]
+        there = [(time, at) for time, at in moments if _rows(source(at) if callable(source) else source)]
+        points = tuple((time, self._clock.unix(at)) for time, at in there)
+        return Answer(query, (Series({}, points),) if points else ())
 
     def _series(self, source: Value | Callable[[float], Value], times: Sequence[float]) -> tuple[Series, ...]:
         points: dict[tuple[tuple[str, str], ...], list[tuple[float, float]]] = {}
@@ -75,6 +92,7 @@ class FakeMetrics:
     def _scraped(self, unix: float) -> float:
         """The moment of the last scrape at that time; nothing is known of the future."""
         at = min(self._clock.moment(unix), self._clock.now())
+        at = min((began for began, ended in self.still if began <= at < ended), default=at)
         return math.floor(at / self.scrape_interval_s + 1e-9) * self.scrape_interval_s
 
 
