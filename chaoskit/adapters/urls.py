@@ -6,7 +6,8 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-_USERINFO = re.compile(r"(?<=://)[^/?#@\s]*:[^/?#\s]*@|(?<=://)[^/?#@\s]+@")
+_USERINFO = re.compile(r"(?<=://)(?:[^/?#@\s]*:(?!\d+[/?#])\S*@|[^/?#\s]+@)")
+"""A password may hold what should have been encoded, an / or an @; what looks like a port and a path is none."""
 
 
 def shown_url(url: str) -> str:

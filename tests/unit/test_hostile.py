@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 from stories import EXPERIMENT, NAMESPACE, play, story
+from test_cli import chaoskit
 
 from chaoskit import heal, session, spec
 from chaoskit.actions import ACTIONS
@@ -22,6 +23,7 @@ from chaoskit.adapters import kubeconfig, manifests
 from chaoskit.adapters.fake import FakeWorld
 from chaoskit.adapters.fake import manifests as made
 from chaoskit.adapters.prometheus import PrometheusMetrics, interval_in
+from chaoskit.adapters.urls import shown_url
 from chaoskit.contracts import Intent
 from chaoskit.errors import ChaoskitError, ClusterError, ExperimentError, UsageError
 from chaoskit.model import UNDO_ANNOTATION, Answer, Target
@@ -331,3 +333,32 @@ def test_a_kubeconfig_that_cannot_be_used_is_refused_without_its_secrets(tmp_pat
     with pytest.raises(ClusterError) as raised:
         kubeconfig.connect(tmp_path / "config", None)
     assert CANARY not in repr(raised.getrepr(chain=True)).replace(str(broken), "")
+
+
+@given(
+    user=st.text("ab%", max_size=3), password=st.text("c4/?#@:%", max_size=8), tail=st.sampled_from(["", "/x", ":1"])
+)
+def test_a_password_is_never_part_of_a_shown_address(user, password, tail):
+    """Also one with characters that should have been encoded."""
+    shown = shown_url(f"http://{user}:{CANARY}{password}@host{tail}")
+    assert CANARY not in shown
+    assert shown.endswith(f"@host{tail}")
+
+
+@pytest.mark.parametrize("url", ["http://host:9090/graph?mail=a@b", "https://host/a@b", "http://127.0.0.1:80"])
+def test_an_address_without_a_password_is_shown_as_it_is(url):
+    assert shown_url(url) == url
+
+
+@pytest.mark.parametrize("command", [["plan", "x.yaml"], ["run", "x.yaml", "--yes", "--out", "run"], ["heal"]])
+def test_no_secret_of_a_command_is_said_or_kept(tmp_path, command):
+    """With a kubeconfig and addresses full of them, on an API server that does not answer."""
+    (tmp_path / "config").write_text(yaml.safe_dump(KUBECONFIG))
+    (tmp_path / "x.yaml").write_text(EXPERIMENT + "app: {namespace: shop}\n")
+    where = ["--kubeconfig", "config", "--context", "c", "--prometheus", f"http://me:{CANARY}@127.0.0.1:1"]
+    done = chaoskit(tmp_path, *command, *where)
+    assert done.returncode
+    assert "Traceback" not in done.stderr
+    assert CANARY not in done.stdout + done.stderr
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "config"]
+    assert all(CANARY not in path.read_text() for path in kept)
