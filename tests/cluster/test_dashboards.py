@@ -20,9 +20,11 @@ import debian
 import pytest
 import requests
 import yaml
+from annotations import TOKEN, Annotations, serving
 from started import until
 
 from chaoskit import spec
+from chaoskit.adapters.grafana import VARIABLE
 from chaoskit.adapters.pushgateway import PushGateway
 from chaoskit.cluster import toolset
 from chaoskit.cluster.embedded import EmbeddedCluster
@@ -92,8 +94,14 @@ class Prometheus:
 
 
 @pytest.fixture(scope="module")
+def annotations() -> Annotations:
+    """Grafana's own, as the run made them."""
+    return Annotations()
+
+
+@pytest.fixture(scope="module")
 def seen(
-    embedded_cluster: EmbeddedCluster, tmp_path_factory: pytest.TempPathFactory
+    embedded_cluster: EmbeddedCluster, annotations: Annotations, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Prometheus, Run]]:
     folder = tmp_path_factory.mktemp("dashboards")
     with debian.serving("prometheus-pushgateway", folder) as gateway:
@@ -102,7 +110,8 @@ def seen(
         arguments = [f"--config.file={configuration}", f"--storage.tsdb.path={folder / 'data'}"]
         with debian.serving("prometheus", folder, *arguments) as url:
             prometheus = Prometheus(url)
-            done = _run(folder, gateway)
+            with serving(annotations) as grafana:
+                done = _run(folder, gateway, grafana)
             until("both results are scraped", lambda: _pushed(prometheus) == {done.result.experiment, FAILED})
             yield prometheus, done
 
@@ -116,11 +125,14 @@ def _configuration(gateway: str, embedded: str) -> dict[str, Any]:
     }
 
 
-def _run(folder: Path, gateway: str) -> Run:
+def _run(folder: Path, gateway: str, grafana: str) -> Run:
     """The run, and beside it the result of an experiment that failed."""
     experiment = spec.with_changes(spec.load(ROOT / "experiments" / "pod-kill.yaml"), CHANGES)
-    with Session(Options(out=folder / "run", seed=7, push_gateway=gateway), print) as session:
-        done = session.run(experiment, lambda _live: None)
+    options = Options(out=folder / "run", seed=7, push_gateway=gateway, grafana=grafana)
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(VARIABLE, TOKEN)
+        with Session(options, print) as session:
+            done = session.run(experiment, lambda _live: None)
     failed = tuple(replace(f, verdict=Verdict.FAILED) for f in done.result.findings)
     result = replace(done.result, verdict=Verdict.FAILED, findings=failed, run=f"{done.result.run}-2")
     PushGateway(gateway).push(exposition.registry(result, done.record), FAILED)
@@ -233,6 +245,19 @@ def test_bands_last_as_long_as_the_steps_and_what_they_changed(seen: tuple[Prome
     (act,) = run.record.step("no room").acts
     assert sum(value > 0 for value in changed["no room"]) == pytest.approx(act.healed - act.ordered, abs=2.5)
     assert max(changed["lose a pod"]) == 0
+
+
+def test_grafanas_own_annotations_are_exact(seen: tuple[Prometheus, Run], annotations: Annotations) -> None:
+    _, run = seen
+    shown = {body["tags"][3]: body for body in annotations.kept.values()}
+    assert set(shown) == {step.name for step in run.record.steps if step.acts}
+    origin = run.record.origin_unix
+    for name, ended in (("lose a pod", "landed"), ("no room", "healed")):
+        (act,) = run.record.step(name).acts
+        assert shown[name]["time"] == round((origin + act.ordered) * 1000)
+        assert shown[name]["timeEnd"] == round((origin + getattr(act, ended)) * 1000)
+        assert str(act.target) in shown[name]["text"]
+        assert run.result.run in shown[name]["tags"]
 
 
 def test_the_verdict_and_the_outage_are_those_of_the_run(seen: tuple[Prometheus, Run]) -> None:

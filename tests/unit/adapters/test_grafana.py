@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Asked, Drop, Reply, Served
+from annotations import PATH, TOKEN, Annotations, serving
+from conftest import Drop, Reply
 from hypothesis import given
 from hypothesis import strategies as st
 from stories import EXPERIMENT, Story, play, story
@@ -19,58 +20,25 @@ from chaoskit import journal
 from chaoskit.adapters.grafana import VARIABLE, Follower, Grafana, following
 from chaoskit.errors import ForbiddenError, NotFoundError, PortError, UsageError
 
-TOKEN = "glsa_secret"  # noqa: S105 - a made-up one
-PATH = "/api/annotations"
 DRAIN = EXPERIMENT.replace(
     "kill_pod: {of: deployment/front, mode: now}", "drain_node: {of: deployment/front, within: 20s}"
 )
 
 
-class Annotations:
-    """Grafana's annotations as its documents describe them (Annotations HTTP API)."""
-
-    def __init__(self, served: Served) -> None:
-        self.kept: dict[int, dict[str, Any]] = {}
-        self.history: list[tuple[int, dict[str, Any]]] = []
-        self._served = served
-        served.on("POST", PATH, self._allowed(self._create))
-
-    def _allowed(self, then: Callable[[Asked], Reply]) -> Callable[[Asked], Reply]:
-        def answer(asked: Asked) -> Reply:
-            if asked.headers.get("Authorization") != f"Bearer {TOKEN}":
-                return Reply({"message": "Invalid API key"}, 401)
-            return then(asked)
-
-        return answer
-
-    def _create(self, asked: Asked) -> Reply:
-        if not asked.json.get("text"):
-            return Reply({"message": "Failed to save annotation"}, 400)
-        number = 41 + len(self.history)
-        self._take(number, asked.json)
-        self._served.on("PATCH", f"{PATH}/{number}", self._allowed(lambda asked: self._patch(number, asked)))
-        return Reply({"message": "Annotation added", "id": number})
-
-    def _patch(self, number: int, asked: Asked) -> Reply:
-        if number not in self.kept:
-            return Reply({"message": "Annotation not found"}, 404)
-        self._take(number, self.kept[number] | asked.json)
-        return Reply({"message": "Annotation patched"})
-
-    def _take(self, number: int, body: dict[str, Any]) -> None:
-        assert set(body) <= {"time", "timeEnd", "tags", "text"}
-        self.kept[number] = body
-        self.history.append((number, body))
+@pytest.fixture
+def annotations() -> Annotations:
+    return Annotations()
 
 
 @pytest.fixture
-def annotations(served: Served) -> Annotations:
-    return Annotations(served)
+def url(annotations: Annotations) -> Iterator[str]:
+    with serving(annotations) as found:
+        yield found
 
 
 @pytest.fixture
-def grafana(served: Served) -> Grafana:
-    return Grafana(served.url, TOKEN, within_s=2.0)
+def grafana(url: str) -> Grafana:
+    return Grafana(url, TOKEN)
 
 
 @pytest.fixture(scope="module")
@@ -164,13 +132,16 @@ class Recorder:
         self.told.append(body)
 
 
-def test_a_run_is_followed_while_it_is_under_way(served, annotations, grafana, drained, tmp_path):
+def test_a_run_is_followed_while_it_is_under_way(annotations, grafana, drained, tmp_path):
     said: list[str] = []
     whole = (drained.folder / journal.FILE).read_bytes().splitlines(keepends=True)
     ordered = next(i for i, e in enumerate(drained.entries()) if e.kind == "intent" and e.data["step"])
     with following(grafana, drained.plan, tmp_path, unix, said.append):
         (tmp_path / journal.FILE).write_bytes(b"".join(whole[: ordered + 1]))
-        served.wait_asked(1, "POST", PATH)
+        deadline = time.monotonic() + 20
+        while not annotations.kept:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         (tmp_path / journal.FILE).write_bytes(b"".join(whole))
     ((_, shown),) = annotations.kept.items()
     assert shown["timeEnd"] == ms(moments(drained)["healed"])
@@ -180,8 +151,9 @@ def test_a_run_is_followed_while_it_is_under_way(served, annotations, grafana, d
 # ── as it should not ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_token_that_is_not_valid_is_told_once_and_never_shown(annotations, served, drained, tmp_path):
+def test_a_token_that_is_not_valid_is_told_once_and_never_shown(served, drained):
     said: list[str] = []
+    served.on("POST", PATH, Reply({"message": "Invalid API key"}, 401))
     with following(Grafana(served.url, "glsa_wrong"), drained.plan, drained.folder, unix, said.append):
         served.wait_asked(1, "POST", PATH)
     (warning,) = said
@@ -215,9 +187,9 @@ def test_whatever_else_it_answers_is_an_error_of_ours(served, reply, error, says
     assert TOKEN not in str(raised.value)
 
 
-def test_what_was_not_taken_is_shown_by_the_next_look(served, grafana, drained):
+def test_what_was_not_taken_is_shown_by_the_next_look(served, drained):
     served.on("POST", PATH, Reply({"message": "down"}, 500), Drop(), Reply({"message": "Annotation added", "id": 7}))
-    following_ = follower(grafana, drained)
+    following_ = follower(Grafana(served.url, TOKEN), drained)
     for _ in range(2):
         following_.look()
         assert following_.trouble is not None
