@@ -23,6 +23,8 @@ from chaoskit.samples import Outcome
 from chaoskit.spec import NO_LOCUST, Experiment, Load
 
 BUSIEST = 0.9
+LONGEST_UNSAID_S = 3.0
+"""Locust says once a second how busy it is."""
 """A load generator that used more than this share of a core measured itself as much as the app."""
 LATEST_PULSE_S = 0.02
 """A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
@@ -111,7 +113,7 @@ def _preconditions(experiment: Experiment, record: Record, how: str, error: str)
             yield _own(f"“{step.name}” landed", Verdict.PASSED, how_landed, step=step.name)
     if experiment.load:
         yield _load(experiment.load, experiment, record)
-        yield _generator(record)
+        yield _generator(experiment.load, record)
 
 
 def _own(title: str, verdict: Verdict, reason: str, *, step: str = "", evidence: tuple[Evidence, ...] = ()) -> Finding:
@@ -174,12 +176,14 @@ def _when_steady(experiment: Experiment, record: Record) -> tuple[float, float]:
     return max(began, ended - steady.for_), ended
 
 
-def _generator(record: Record) -> Finding:
+def _generator(load: Load, record: Record) -> Finding:
     """Whether the load's own processes kept up: otherwise they measured themselves."""
     began, ended = record.phases.get("watched", (0.0, record.ended))
     within = [s for s in record.statuses if began <= s["at"] <= ended]
     trouble = list[str]()
     busy = [s["cpu"] for s in within if s["who"] == "locust"]
+    if not busy and load.locustfile != NO_LOCUST and ended - began > LONGEST_UNSAID_S:
+        trouble.append("Locust never said how busy it was")
     if busy and sorted(busy)[len(busy) // 2] > BUSIEST:
         trouble.append(f"Locust used {units.show(sorted(busy)[len(busy) // 2], '%')} of a core")
     pulse = [s for s in record.pulse if began <= s.intended < ended]

@@ -28,6 +28,8 @@ DEFAULT_SCRAPE_S = 15.0
 """Prometheus' usual setting, where the server does not tell its own."""
 OUR_JOBS = ("pods", "cadvisor", "kube-state-metrics")
 """The scrape jobs on which verdicts rest."""
+MENDED = "monotonicity"
+"""In an info, beside the warnings: buckets contradicted each other, and the quantile of the mended ones may be off."""
 _BODY_SHOWN = 200
 _REFUSED = "Prometheus refuses the credentials"
 
@@ -118,9 +120,8 @@ class PrometheusMetrics:
         if status != 200 or answer.get("status") != "success":
             raise self._no_prometheus(status, content_type, body)
         data = answer.get("data")
-        said = answer.get("warnings") or ()
-        warnings = tuple(map(str, said)) if isinstance(said, list | tuple) else (str(said),)
-        return (data if isinstance(data, dict) else {}), warnings
+        mended = [info for info in _texts(answer.get("infos")) if MENDED in info]
+        return (data if isinstance(data, dict) else {}), (*_texts(answer.get("warnings")), *mended)
 
     def _no_prometheus(self, status: int, content_type: str, body: bytes) -> PortError:
         if status >= 500:
@@ -305,6 +306,11 @@ def _point(pair: Any) -> tuple[float, float]:  # noqa: ANN401  Parsed JSON.
     """Time and value; Prometheus writes values as text, among them NaN, +Inf and -Inf."""
     time, value = pair
     return float(time), float(value)
+
+
+def _texts(found: object) -> tuple[str, ...]:
+    """A list of texts, whatever stands in its place."""
+    return tuple(map(str, found)) if isinstance(found, list) else (str(found),) if found else ()
 
 
 def _excerpt(body: bytes) -> str:

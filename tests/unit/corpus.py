@@ -527,8 +527,9 @@ def wholes() -> Iterator[Case]:
         saturated | {"answers": {"errors": answer(points(0.5))}},
     )
     yield Case("run: Locust saturated, Prometheus says good", OPEN, DURING, saturated, finding=PASS)
-    yield Case("run: the pulse saturated", PASS, fine, {"statuses": busy("pulse", 0.97)})
-    yield Case("run: not a status", PASS, fine, {"statuses": ()})
+    yield Case("run: the pulse saturated", PASS, fine, {"statuses": (*busy("pulse", 0.97), *busy("locust", 0.2))})
+    yield Case("run: not a status", OPEN, fine, {"statuses": ()}, "never said how busy")
+    yield Case("run: not a status, and no Locust", PASS, fine, {"statuses": ()}, load={"locustfile": "none"})
     late = {"pulse": paced(25.0, late=dict.fromkeys(range(0, 2500, 20), 0.03))}
     yield Case("run: the pulse late", OPEN, fine, late, "late by")
     gaps = {"pulse": paced(25.0, unsent=[(11 + i, 11.01 + i) for i in range(8)])}

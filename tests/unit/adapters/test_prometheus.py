@@ -70,6 +70,13 @@ def test_warnings_are_kept(served, script, metrics):
     assert metrics.instant("up", 1.0).warnings == ("store-2 did not answer",)
 
 
+def test_of_infos_only_that_buckets_were_mended_is_a_warning(served, script, metrics):
+    mended = "PromQL info: input to histogram_quantile needed to be fixed for monotonicity"
+    infos = ["PromQL info: metric might not be a counter", mended]
+    served.on("POST", QUERY, success(script, "vector", [], infos=infos))
+    assert metrics.instant("up", 1.0).warnings == (mended,)
+
+
 def test_no_data_is_an_answer_without_series(served, script, metrics):
     served.on("POST", QUERY, success(script, "vector", []))
     answer = metrics.instant("nosuch", 1.0)
