@@ -363,6 +363,20 @@ def doctor(files: tuple[Path, ...], **given: Any) -> None:  # noqa: ANN401 - cli
 
 
 @cli.command()
+@FILES
+def rbac(files: tuple[Path, ...]) -> None:
+    """Write the least rights that experiments need, and a ServiceAccount that has them, for kubectl apply -f -."""
+    from chaoskit import rbac as granting
+    from chaoskit.session import Options, Session
+
+    experiments, problems = _load_all(files)
+    if problems:
+        raise ExperimentError(problems)
+    session = Session(Options(), _say)
+    click.echo(granting.stream([session.plan_anywhere(experiment) for _, experiment in experiments]), nl=False)
+
+
+@cli.command()
 @click.argument("deployment")
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="The file to write; it must not be there yet.")
 @_cluster_options

@@ -181,21 +181,24 @@ class Session:
 
     def plan(self, experiment: Experiment) -> Plan:
         """Decides run, namespace, seed and manifests. UsageError where the experiment does not fit the cluster."""
-        app = experiment.app
-        seed = self.options.seed if self.options.seed is not None else secrets.randbelow(2**31)
-        name = slug(experiment.name)
-        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{name[:40]}-{random.SystemRandom().randrange(16**4):04x}"
-        fresh = () if app.namespace else manifests.read(self._manifests(experiment), self._kubectl())
         if not self._embedded:
             planning.check_possible(experiment)
         if planning.asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
             raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
+        return self.plan_anywhere(experiment)
+
+    def plan_anywhere(self, experiment: Experiment) -> Plan:
+        """A plan that needs no cluster yet, nor fits any for certain."""
+        app = experiment.app
+        seed = self.options.seed if self.options.seed is not None else secrets.randbelow(2**31)
+        name = slug(experiment.name)
+        run = f"{time.strftime('%Y%m%d-%H%M%S')}-{name[:40]}-{random.SystemRandom().randrange(16**4):04x}"
         return Plan(
             experiment=experiment,
             run=run,
             namespace=app.namespace or self.options.namespace or f"chaoskit-{name[:30]}-{run[-4:]}",
             seed=seed,
-            manifests=fresh,
+            manifests=() if app.namespace else manifests.read(self._manifests(experiment), self._kubectl()),
             metrics_address=self._metrics_address(),
             who=_who(),
         )

@@ -5,6 +5,7 @@ Texts from files and clusters are printed as they are, never as markup, and with
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chaoskit import buckets, evidence, scrapes
+from chaoskit import buckets, evidence, rbac, scrapes
 from chaoskit.batch import Batch
 from chaoskit.contracts import Record
 from chaoskit.model import Answer, Finding, Right, Target, Verdict
@@ -213,6 +214,12 @@ def _rights(preview: PreviewLike) -> Iterator[str]:
     marks = {True: "✓", False: "✗ missing:", None: "? not known:"}
     for right, allowed in preview.rights.items():
         yield f"{marks[allowed]} {right}"
+    missing = [right for right, allowed in preview.rights.items() if allowed is False]
+    for space, rights in rbac.by_namespace(missing).items():
+        kind = f"a Role in {space}" if space else "a ClusterRole"
+        yield f"rules of {kind} that would grant what is missing; chaoskit rbac FILE writes all of them:"
+        for rule in rbac.rules(rights):
+            yield f"  {json.dumps(rule)}"
 
 
 def _queries(preview: PreviewLike) -> Iterator[str]:
