@@ -29,12 +29,19 @@ def cluster() -> None:
 @click.option("--platform-defaults", is_flag=True, help="Kubernetes' own timings instead of short ones.")
 @click.option("--api-port", default=0, help="The API server's port on 127.0.0.1; 0 chooses a free one.")
 @click.option("--prometheus-port", default=0, help="Prometheus' port on 127.0.0.1; 0 chooses a free one.")
-def up(name: str, nodes: int, platform_defaults: bool, api_port: int, prometheus_port: int) -> None:
+@click.option("--audit", is_flag=True, help="Log who asks the API server for what: chaoskit cluster logs audit.")
+def up(name: str, nodes: int, platform_defaults: bool, api_port: int, prometheus_port: int, audit: bool) -> None:
     """Start a cluster and wait until it is ready."""
     begun = time.monotonic()
     profile = PLATFORM_DEFAULTS if platform_defaults else ACCELERATED
     started = embedded.up(
-        name, nodes=nodes, say=click.echo, profile=profile.name, api_port=api_port, prometheus_port=prometheus_port
+        name,
+        nodes=nodes,
+        say=click.echo,
+        profile=profile.name,
+        api_port=api_port,
+        prometheus_port=prometheus_port,
+        audit=audit,
     )
     click.echo(f"The cluster {name!r} is up after {time.monotonic() - begun:.1f} s.")
     click.echo(f"  export KUBECONFIG={started.kubeconfig}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,30 @@ UNUSED_METRICS = (
     "workqueue_queue_duration_seconds",
     "workqueue_work_duration_seconds",
 )
+
+
+# The first rule that fits decides. Whoever is in `system:nodes` or a part of the platform asks all the time.
+AUDIT_POLICY = {
+    "apiVersion": "audit.k8s.io/v1",
+    "kind": "Policy",
+    "omitStages": ["RequestReceived"],
+    "rules": [
+        {
+            "level": "None",
+            "users": [
+                "system:apiserver",
+                "system:kube-controller-manager",
+                "system:kube-scheduler",
+                "system:kube-proxy",
+                "system:anonymous",
+                PROMETHEUS_USER,
+                STATE_METRICS_USER,
+            ],
+        },
+        {"level": "None", "userGroups": ["system:nodes", "system:serviceaccounts:kube-system"]},
+        {"level": "Metadata"},
+    ],
+}
 
 
 @dataclass(frozen=True)
@@ -110,7 +135,16 @@ def etcd(programs: Path, folder: Folder) -> Server:
     return Server("etcd", argv, MEMORY)
 
 
-def api_server(programs: Path, folder: Folder, profile: Profile, *, store_prepared: bool) -> Server:
+def auditing(folder: Folder) -> tuple[str, ...]:
+    """The API server's flags to log every request of anybody but the platform's own parts, without its body."""
+    policy = folder.keys / "audit.json"
+    policy.write_text(json.dumps(AUDIT_POLICY))
+    return (f"--audit-policy-file={policy}", f"--audit-log-path={folder.logs}/audit.log")
+
+
+def api_server(
+    programs: Path, folder: Folder, profile: Profile, *, store_prepared: bool, more: tuple[str, ...] = ()
+) -> Server:
     """`store_prepared`: the store holds what an API server writes into a new one, a second after its start."""
     keys = folder.keys
     argv = (
@@ -145,6 +179,7 @@ def api_server(programs: Path, folder: Folder, profile: Profile, *, store_prepar
         f"--disabled-metrics={','.join(UNUSED_METRICS)}",
         "--profiling=false",
         f"--store-prepared={str(store_prepared).lower()}",
+        *more,
     )
     return Server("kube-apiserver", argv, MEMORY)
 

@@ -168,8 +168,10 @@ def up(
     profile: str = ACCELERATED.name,
     api_port: int = 0,
     prometheus_port: int = 0,
+    audit: bool = False,
 ) -> EmbeddedCluster:
-    """Start a cluster and wait until it is ready. A failed or interrupted start leaves nothing behind."""
+    """Start a cluster and wait until it is ready. A failed or interrupted start leaves nothing behind. `audit`: its API
+    server logs who asked for what, but for the platform itself."""
     folder = Folder.of(name)
     patience.factor()  # A wrong one is told before anything is started.
     system.ensure(say, system.RUNS)
@@ -179,7 +181,7 @@ def up(
     try:
         folder.make()
         with _port(api_port) as api, _port(prometheus_port) as prometheus:
-            reports, log = _start_keeper(folder, nodes, profile, store, lock, api, prometheus)
+            reports, log = _start_keeper(folder, nodes, profile, store, lock, api, prometheus, audit=audit)
         with reports, log:
             _await_start(reports, log, say)
     except BaseException:  # Ctrl-C too: closing our end of the reports has told the supervisor to end.
@@ -220,7 +222,15 @@ def _port(number: int) -> Iterator[socket.socket]:
 
 
 def _start_keeper(
-    folder: Folder, nodes: int, profile: str, store: Path, lock: int, api: socket.socket, prometheus: socket.socket
+    folder: Folder,
+    nodes: int,
+    profile: str,
+    store: Path,
+    lock: int,
+    api: socket.socket,
+    prometheus: socket.socket,
+    *,
+    audit: bool,
 ) -> tuple[socket.socket, BinaryIO]:
     """Start the detached supervisor; it takes the lock over. Returns its reports and its log."""
     here, there = socket.socketpair()
@@ -235,6 +245,7 @@ def _start_keeper(
         reports=there.fileno(),
         api_listener=api.fileno(),
         prometheus_listener=prometheus.fileno(),
+        audit=audit,
     )
     log = (folder.logs / "supervisor.log").open("a+b")
     with there:

@@ -31,7 +31,7 @@ END_DEADLINE_S = 20.0
 
 @dataclass(frozen=True)
 class Orders:
-    """What the two halves are told; handed on as JSON. The last four are inherited descriptors."""
+    """What the two halves are told; handed on as JSON. What stands after the ports are inherited descriptors."""
 
     folder: str
     nodes: int
@@ -44,6 +44,8 @@ class Orders:
     api_listener: int
     prometheus_listener: int
     tether: int = -1
+    audit: bool = False
+    """Whether the API server logs who asked for what."""
 
     @classmethod
     def read(cls, text: str) -> Orders:

@@ -130,7 +130,8 @@ class Supervisor:
         await images.copy_sparse(self._processes, Path(self._orders.seed), folder.etcd)
         self._reports.phase("network and keys")
         self._need(control_plane.etcd(programs, folder))
-        self._need(control_plane.api_server(programs, folder, self._profile, store_prepared=True))
+        audit = control_plane.auditing(folder) if self._orders.audit else ()
+        self._need(control_plane.api_server(programs, folder, self._profile, store_prepared=True, more=audit))
         powered = [self._spawn(node.power_on()) for node in self._nodes.values()]
         await self._open_ports()
         await patiently(self._personalise, pause_s=0.03)

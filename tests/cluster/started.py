@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -13,6 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
+
+import yaml
 
 from chaoskit import journal
 from chaoskit.adapters.kube import KubeCluster
@@ -126,3 +129,16 @@ def residue(cluster: KubeCluster) -> list[str]:
     ]
     ours = [o for kind in ("namespace", "lease") for o in cluster.list(kind, selector=f"{MANAGED_BY}=chaoskit")]
     return nodes + [str(o["metadata"]["name"]) for o in ours]
+
+
+def kubeconfig_of(api: KubeCluster, account: str, namespace: str, like: Path, path: Path) -> Path:
+    """Writes a kubeconfig of a ServiceAccount: `like` another one, but for its user."""
+    name = f"{account}-token"
+    about = {"name": name, "annotations": {"kubernetes.io/service-account.name": account}}
+    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token", "metadata": about}
+    api.apply(secret, namespace)
+    token = until("the token", lambda: api.get("secret", name, namespace).get("data", {}).get("token"))
+    content = yaml.safe_load(like.read_text())
+    content["users"][0]["user"] = {"token": base64.b64decode(token).decode()}
+    path.write_text(yaml.safe_dump(content))
+    return path

@@ -5,7 +5,6 @@ Then nothing of it is chaoskit's own: the namespace has to agree, the user has t
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import pty
@@ -16,8 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from started import chaoskit, residue, until
+from started import chaoskit, kubeconfig_of, residue
 
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster.embedded import EmbeddedCluster
@@ -165,15 +163,7 @@ def reader(api: KubeCluster, web: str, embedded_cluster: EmbeddedCluster, tmp_pa
         "subjects": [{"kind": "ServiceAccount", "name": "reader", "namespace": web}],
     }
     api.apply(binding)
-    about = {"name": "reader", "annotations": {"kubernetes.io/service-account.name": "reader"}}
-    secret = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token", "metadata": about}
-    api.apply(secret, web)
-    token = until("the token", lambda: api.get("secret", "reader", web).get("data", {}).get("token"))
-    content = yaml.safe_load(embedded_cluster.kubeconfig.read_text())
-    content["users"][0]["user"] = {"token": base64.b64decode(token).decode()}
-    path = tmp_path / "reader.kubeconfig"
-    path.write_text(yaml.safe_dump(content))
-    yield path
+    yield kubeconfig_of(api, "reader", web, embedded_cluster.kubeconfig, tmp_path / "reader.kubeconfig")
     for kind in ("clusterrole", "clusterrolebinding"):
         api.delete(kind, meta["name"])
 
