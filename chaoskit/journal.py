@@ -1,8 +1,8 @@
 """The run's append-only record, written before each act. It is data, never code.
 
 One JSON object a line: `n` (from 0), `at` (seconds since the origin), `kind`, `data`, and `prev`, the SHA-256 of the
-line before (its first 16 hex digits), so that a line that was changed or taken out later is noticed. A torn last line,
-as a crash or a full disk leaves it, is left out when read.
+line before (its first 16 hex digits), so that a line that was changed or taken out later is noticed; that of the last
+line stands in result.json. A torn last line, as a crash or a full disk leaves it, is left out when read.
 """
 
 from __future__ import annotations
@@ -104,6 +104,23 @@ def read(path: Path) -> tuple[Entry, ...]:
         prev = _digest(line)
         entries.append(entry)
     return tuple(entries)
+
+
+def check_end(path: Path, end: str) -> None:
+    """UsageError if no line has this digest, which was that of the last one: the chain alone shows no change of what
+    nothing follows. What was healed since may follow it."""
+    if end and end not in map(_digest, _whole_lines(path)):
+        raise UsageError(
+            "the journal was changed after it was judged",
+            where=str(path),
+            why=f"no line of it has the digest {end}, as the last one had",
+            fix="judge an unchanged copy of the run's folder",
+        )
+
+
+def end(path: Path) -> str:
+    """The digest of the last line."""
+    return _continue_from(path)[2]
 
 
 def _continue_from(path: Path) -> tuple[int, int, str]:

@@ -203,12 +203,18 @@ def stamp(at_unix: float) -> str:
 
 
 def found_in(cluster: Cluster, run: str = "", within: str = "") -> list[Raw]:
-    """The Leases of runs, or of one, which may be where its user may not look only if it took none there; `within`, a
-    namespace, asks for less rights than looking into all."""
+    """The Leases of runs, or of one; `within`, a namespace, asks for less rights than looking into all. Where it is not
+    named, and its user may not look into all, those of one run are looked for where a run in a fresh namespace has
+    them; where one that was there before is not named, healing itself has told so already."""
     found: list[Raw] = []
     for space in dict.fromkeys((within, SHARED)) if within else ("",):
-        with suppress(*((ForbiddenError,) if run else ())):
+        try:
             found += cluster.list(KIND, space, f"{MANAGED_BY}=chaoskit")
+        except ForbiddenError:
+            if not run:
+                raise
+            if not within:
+                return found_in(cluster, run, SHARED)
     return [lease for lease in found if run_of(lease) and run in ("", run_of(lease))]
 
 

@@ -42,6 +42,8 @@ class Result:
     """(what is left broken, what to type)."""
     versions: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    journal: str = ""
+    """The digest of the journal's last line when it was judged."""
     schema: int = SCHEMA
 
     @property
@@ -63,6 +65,15 @@ def write(result: Result, folder: Path) -> Path:
     path = folder / FILE
     path.write_text(to_json(result), encoding="utf-8")
     return path
+
+
+def judged_journal(folder: Path) -> str:
+    """The journal's digest when the folder was judged the last time; empty where it was not, or says nothing of it."""
+    try:
+        body = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        return str(body.get("journal", ""))
+    except (OSError, ValueError, AttributeError):
+        return ""
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON of any shape

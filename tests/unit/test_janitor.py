@@ -8,6 +8,7 @@ from test_lease import nodes, planned, renewed_every, take, time_of
 
 from chaoskit import heal, lease
 from chaoskit.adapters.fake import FakeWorld, manifests
+from chaoskit.errors import ForbiddenError
 from chaoskit.janitor import AGAIN_AFTER_S, Janitor, finish, finish_ended
 from chaoskit.model import RUN_LABEL, Right
 from chaoskit.objects import annotation
@@ -166,3 +167,11 @@ def test_a_run_is_healed_by_who_may_not_look_at_what_it_did_not_touch(world):
     assert leases(world) == []
     assert heal.found_in(world.cluster, RUN, "shop") == []
     assert lease.found_in(world.cluster, RUN, "shop") == []
+
+
+def test_who_may_look_into_one_namespace_only_has_to_name_it(world):
+    for kind in ("deployments", "statefulsets"):
+        world.cluster.deny(Right("list", "apps", kind))
+    with pytest.raises(ForbiddenError) as refused:
+        finish(world.cluster, RUN, (), time_of(world))
+    assert refused.value.fix == f"name the run's namespace: chaoskit heal {RUN} -n NAMESPACE"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaoskit.errors import ToolError, UsageError
-from chaoskit.journal import FILE, Journal, read
+from chaoskit.journal import FILE, Journal, check_end, end, read
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**9), 10**9) | st.text(max_size=10),
@@ -142,3 +142,28 @@ def test_it_has_one_writer_at_a_time(tmp_path):
     second.write("note", 2.0, text="c")
     second.close()
     assert [entry.data["text"] for entry in read(path)] == ["a", "b", "c"]
+
+
+def test_a_changed_last_line_is_noticed_by_the_digest_that_was_kept(tmp_path):
+    path = tmp_path / FILE
+    journal = Journal(path)
+    journal.write("note", 0.0, text="a")
+    journal.write("note", 1.0, text="b")
+    journal.close()
+    kept = end(path)
+    check_end(path, kept)
+    check_end(path, "")
+    path.write_text(path.read_text().replace('"b"', '"c"'))
+    assert len(read(path)) == 2, "the chain alone does not show it"
+    with pytest.raises(UsageError, match="changed after it was judged"):
+        check_end(path, kept)
+
+
+def test_what_is_healed_later_may_follow_the_line_that_was_the_last(tmp_path):
+    path, ends = tmp_path / FILE, []
+    for text in ("a", "b"):
+        journal = Journal(path)
+        journal.write("note", 0.0, text=text)
+        journal.close()
+        ends.append(end(path))
+    check_end(path, ends[0])

@@ -6,15 +6,15 @@ import os
 import signal
 
 import pytest
-from stories import EXPERIMENT, NAMESPACE, RUN, SHOP
+from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, play, story
 
-from chaoskit import spec
+from chaoskit import journal, spec
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.fake import FakeWorld, manifests
 from chaoskit.errors import ClusterError, UsageError
 from chaoskit.plan import Plan
 from chaoskit.ports import Signalled
-from chaoskit.session import Options, Session, check_usable, listening
+from chaoskit.session import Options, Session, check_usable, judge, listening
 
 
 def planned(text: str = EXPERIMENT) -> Plan:
@@ -85,3 +85,14 @@ def test_on_a_cluster_of_yours_metrics_are_served_only_where_you_say(address):
     text = text.replace('metrics: {ready: "ready_fronts"}\n', "").replace(", ready >= 3]", "]")
     text = text.replace("  - metric: {holds: ready >= 3, of: lose a pod, when: at the end}\n", "")
     assert session.plan(spec.loads(text)).metrics_address == address
+
+
+def test_a_folder_is_judged_again_only_with_the_journal_that_was_judged(tmp_path):
+    told = play(story(tmp_path / "run"))
+    first = judge(told.folder)
+    assert judge(told.folder).result == first.result
+    assert first.result.journal
+    path = told.folder / journal.FILE
+    path.write_text(path.read_text().replace('"how":"complete"', '"how":"compIete"'))
+    with pytest.raises(UsageError, match="changed after it was judged"):
+        judge(told.folder)
