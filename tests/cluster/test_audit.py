@@ -43,6 +43,14 @@ safety: {at_most: 100%}
 """
 THERE = "name: in a namespace that is there\napp: {namespace: shop, service: web}\n" + STEPS
 FRESH = "name: in one of its own\napp: {manifests: web.yaml, service: web}\n" + STEPS
+CREATED = (("", "services"), ("apps", "deployments"))
+UNSEEN = {
+    # Only a run in another namespace would meet the Lease of the nodes first.
+    THERE: {("get", "coordination.k8s.io", "leases", "default")},
+    # To create by a server-side apply is asked of the authorizer, and logged as a patch; and there are no claims here.
+    FRESH: {*(("create", *kind, "") for kind in CREATED), ("delete", "", "persistentvolumeclaims", "")},
+}
+"""Rights that are needed though the audit log does not show them used."""
 WRITES = ("create", "update", "patch", "delete")
 REVIEW = "selfsubjectaccessreviews"
 
@@ -173,7 +181,7 @@ def test_it_needs_what_it_wrote_and_changes_what_its_journal_says(
     assert residue(theirs) == []
     anywhere = {space for *_, space in account.granted}
     used = {(*one.right[:3], one.right[3] if one.right[3] in anywhere else "") for one in account.asked()}
-    assert account.granted - used == set()
+    assert account.granted - used <= UNSEEN[experiment]
 
 
 def written(asked: list[Asked]) -> Counter[tuple[str, str]]:

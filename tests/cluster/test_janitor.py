@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from started import Started, chaoskit, residue, until
+from started import Started, chaoskit, kubeconfig_of, residue, until
 
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster.control_plane import context_name
@@ -26,6 +27,7 @@ from chaoskit.silence import LOOK_EVERY_S, RENEW_EVERY_S, SILENT_AFTER_S
 
 pytestmark = pytest.mark.cluster
 WEB = (Path(__file__).parent / "web.yaml").read_text().replace("replicas: 4", "replicas: 2")
+DEPLOY = Path(__file__).parents[2] / "deploy" / "janitor"
 EXPERIMENT = """\
 name: its user is gone
 app: {manifests: web.yaml, service: web}
@@ -58,8 +60,8 @@ class Outside:
     output: Path
 
     @classmethod
-    def begin(cls, output: Path, cluster: EmbeddedCluster) -> Outside:
-        where = ["--kubeconfig", str(cluster.kubeconfig), "--context", context_name(cluster.name)]
+    def begin(cls, output: Path, cluster: EmbeddedCluster, kubeconfig: Path) -> Outside:
+        where = ["--kubeconfig", str(kubeconfig), "--context", context_name(cluster.name)]
         argv = [sys.executable, "-u", "-m", "chaoskit", "janitor", *where]
         with output.open("wb") as said:
             return cls(subprocess.Popen(argv, stdout=said, stderr=said), output)
@@ -142,11 +144,22 @@ def test_a_run_that_is_healed_under_its_feet_ends_and_leaves_nothing(api: KubeCl
     assert left(api) == []
 
 
+@pytest.fixture
+def deployed(api: KubeCluster, embedded_cluster: EmbeddedCluster, tmp_path: Path) -> Iterator[Path]:
+    """The kubeconfig of the account that deploy/janitor makes. Its pods find no image on this cluster, and wait."""
+    kubectl = [str(embedded_cluster.programs / "kubectl"), "--kubeconfig", str(embedded_cluster.kubeconfig)]
+    subprocess.run([*kubectl, "apply", "-k", str(DEPLOY)], check=True, capture_output=True, timeout=60)
+    path = tmp_path / "janitor.kubeconfig"
+    yield kubeconfig_of(api, "janitor", "chaoskit-janitor", embedded_cluster.kubeconfig, path)
+    subprocess.run([*kubectl, "delete", "-k", str(DEPLOY)], check=True, capture_output=True, timeout=90)
+
+
 def test_janitors_elsewhere_take_over_from_each_other(
-    api: KubeCluster, embedded_cluster: EmbeddedCluster, tmp_path: Path
+    api: KubeCluster, embedded_cluster: EmbeddedCluster, deployed: Path, tmp_path: Path
 ) -> None:
-    """The supervisor's heals are ended as they come: who heals here is the second of two that watch from outside."""
-    both = [Outside.begin(tmp_path / f"janitor{i}", embedded_cluster) for i in range(2)]
+    """With the rights that deploy/janitor gives. The supervisor's heals are ended as they come: who heals here is the
+    second of two that watch from outside."""
+    both = [Outside.begin(tmp_path / f"janitor{i}", embedded_cluster, deployed) for i in range(2)]
     try:
         run = begin(tmp_path)
         run.await_entry("landed")
