@@ -208,6 +208,7 @@ def test_a_preview_shows_targets_rights_queries_and_the_undo():
     assert "hits pod/front-1 on node-2" in text
     assert "undo: nothing: its controller replaces it" in text
     assert "✗ missing: delete pods in shop" in text
+    assert '{"apiGroups": [""], "resources": ["pods"], "verbs": ["delete"]}' in text
     assert "errors = 0.25" in text
     assert "up[5s]" in text  # brackets are no markup
     assert "broken = ? no answer: connection refused" in text
