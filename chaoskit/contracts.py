@@ -286,6 +286,8 @@ class Record:
     sights: tuple[Sight, ...] = ()
     ledger: tuple[Mapping[str, Any], ...] = ()
     """What the built-in writers learned, in the order of learning (see load/writer.py); empty for other loads."""
+    commit: str = ""
+    """Of the repository that the experiment was run from; `-dirty` behind it: with changes. Empty: it is not known."""
 
     def step(self, name: str) -> StepRecord | None:
         return next((s for s in self.steps if s.name == name), None)

@@ -68,6 +68,7 @@ def judge(experiment: Experiment, record: Record, entries: tuple[Entry, ...], se
         unhealed=unhealed,
         versions=versions(),
         notes=record.notes,
+        commit=record.commit,
     )
 
 

@@ -62,6 +62,8 @@ class Plan:
     """Where the load serves chaoskit's own metrics."""
     who: str = ""
     """USER@HOST: whom others find named on what the run makes and hits."""
+    commit: str = ""
+    """That the experiment's file is of; empty where it is in no repository."""
     queries: Mapping[str, str] = field(default_factory=dict)
     """Named queries, filled in."""
 

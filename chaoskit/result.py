@@ -44,6 +44,7 @@ class Result:
     notes: tuple[str, ...] = ()
     journal: str = ""
     """The digest of the journal's last line when it was judged."""
+    commit: str = ""
     schema: int = SCHEMA
 
     @property

@@ -26,7 +26,7 @@ from chaoskit import heal as healing
 from chaoskit import janitor, journal, lease, record, repetitions, result
 from chaoskit import judge as judging
 from chaoskit import plan as planning
-from chaoskit.adapters import manifests
+from chaoskit.adapters import git, manifests
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.locust import LocustLoad
 from chaoskit.adapters.renewal import renewing
@@ -201,6 +201,7 @@ class Session:
             manifests=() if app.namespace else manifests.read(self._manifests(experiment), self._kubectl()),
             metrics_address=self._metrics_address(),
             who=_who(),
+            commit=git.commit_of(experiment.folder),
         )
 
     def _metrics_address(self) -> str:

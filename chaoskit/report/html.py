@@ -123,6 +123,7 @@ def about(result: Result) -> list[tuple[str, str]]:
         ("profile", cluster.profile),
         ("nodes", str(len(cluster.nodes)) if cluster.nodes else ""),
         ("namespace", result.namespace),
+        ("commit", result.commit),
         ("seed", str(result.seed)),
         ("exit code", str(result.exit_code)),
         ("run", result.run),

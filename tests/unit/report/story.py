@@ -196,6 +196,7 @@ def record() -> Record:
         answers=_answers(),
         metrics={name: a.query for name, a in _answers().items()},
         statuses=tuple(_statuses()),
+        commit="4f2c1e9a0b7d-dirty",
         notes=("lose a pod: front-6d5f7b9c4-x2x4z was chosen from 3",),
     )
 

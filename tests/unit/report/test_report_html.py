@@ -85,6 +85,7 @@ def test_the_verdict_is_a_sentence_above_everything():
     head = words[: words.index("Expectations")]
     assert "✗ failed Users had no answer for 0.81 s ± 10 ms after “lose a pod”, limit 0.5 s" in head
     assert "seed 7" in head
+    assert "commit 4f2c1e9a0b7d-dirty" in head
     assert "v1.37.0" in head
 
 
