@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 from annotations import PATH, TOKEN, Annotations, serving
-from conftest import Drop, Reply
 from hypothesis import given
 from hypothesis import strategies as st
 from stories import EXPERIMENT, Story, play, story
@@ -151,9 +150,9 @@ def test_a_run_is_followed_while_it_is_under_way(annotations, grafana, drained, 
 # ── as it should not ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_token_that_is_not_valid_is_told_once_and_never_shown(served, drained):
+def test_a_token_that_is_not_valid_is_told_once_and_never_shown(served, script, drained):
     said: list[str] = []
-    served.on("POST", PATH, Reply({"message": "Invalid API key"}, 401))
+    served.on("POST", PATH, script.reply({"message": "Invalid API key"}, 401))
     with following(Grafana(served.url, "glsa_wrong"), drained.plan, drained.folder, unix, said.append):
         served.wait_asked(1, "POST", PATH)
     (warning,) = said
@@ -165,30 +164,36 @@ def test_a_token_that_is_not_valid_is_told_once_and_never_shown(served, drained)
 
 
 @pytest.mark.parametrize(
-    ("reply", "error", "says"),
+    ("answer", "error", "says"),
     [
-        (Reply({"message": "Invalid API key"}, 401), ForbiddenError, "401"),
-        (Reply({"message": "Access denied"}, 403), ForbiddenError, "Access denied"),
-        (Reply({"message": "Not found"}, 404), NotFoundError, "with its path"),
-        (Reply({"message": "Failed to save annotation"}, 500), PortError, "Failed to save annotation"),
-        (Reply(b"<html>bad gateway</html>", 502), PortError, "bad gateway"),
-        (Reply(b"", 302, {"Location": "/login"}), PortError, "302"),
-        (Reply(b"<html>welcome</html>"), PortError, "no answer of Grafana's"),
-        (Reply([]), PortError, "no answer of Grafana's"),
-        (Drop(), PortError, "does not answer"),
-        (Reply({"id": 1}, after_s=1.0), PortError, "does not answer"),
+        (lambda s: s.reply({"message": "Invalid API key"}, 401), ForbiddenError, "401"),
+        (lambda s: s.reply({"message": "Access denied"}, 403), ForbiddenError, "Access denied"),
+        (lambda s: s.reply({"message": "Not found"}, 404), NotFoundError, "with its path"),
+        (lambda s: s.reply({"message": "Failed to save annotation"}, 500), PortError, "Failed to save annotation"),
+        (lambda s: s.reply(b"<html>bad gateway</html>", 502), PortError, "bad gateway"),
+        (lambda s: s.reply(b"", 302, {"Location": "/login"}), PortError, "302"),
+        (lambda s: s.reply(b"<html>welcome</html>"), PortError, "no answer of Grafana's"),
+        (lambda s: s.reply([]), PortError, "no answer of Grafana's"),
+        (lambda s: s.drop(), PortError, "does not answer"),
+        (lambda s: s.reply({"id": 1}, after_s=1.0), PortError, "does not answer"),
     ],
 )
-def test_whatever_else_it_answers_is_an_error_of_ours(served, reply, error, says):
-    served.on("POST", PATH, reply)
+def test_whatever_else_it_answers_is_an_error_of_ours(served, script, answer, error, says):
+    served.on("POST", PATH, answer(script))
     with pytest.raises(error, match=says) as raised:
         Grafana(served.url, TOKEN, within_s=0.3).create({"text": "x"})
     assert type(raised.value) is error
     assert TOKEN not in str(raised.value)
 
 
-def test_what_was_not_taken_is_shown_by_the_next_look(served, drained):
-    served.on("POST", PATH, Reply({"message": "down"}, 500), Drop(), Reply({"message": "Annotation added", "id": 7}))
+def test_what_was_not_taken_is_shown_by_the_next_look(served, script, drained):
+    served.on(
+        "POST",
+        PATH,
+        script.reply({"message": "down"}, 500),
+        script.drop(),
+        script.reply({"message": "Annotation added", "id": 7}),
+    )
     following_ = follower(Grafana(served.url, TOKEN), drained)
     for _ in range(2):
         following_.look()

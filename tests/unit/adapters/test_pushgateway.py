@@ -5,7 +5,6 @@ from __future__ import annotations
 import debian
 import pytest
 import requests
-from conftest import Reply, Served
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -38,9 +37,9 @@ def test_a_gateway_keeps_the_last_run_of_each_experiment(tmp_path):
         assert series(url) == kept
 
 
-def test_a_refusal_is_told_with_its_cause(served: Served):
+def test_a_refusal_is_told_with_its_cause(served, script):
     path = "/metrics/job/chaoskit/experiment/x"
-    served.on("PUT", path, Reply(b"pushed metrics are invalid\n", 400), Reply(b"", 503))
+    served.on("PUT", path, script.reply(b"pushed metrics are invalid\n", 400), script.reply(b"", 503))
     with pytest.raises(PortError, match="refuses with 400") as raised:
         PushGateway(served.url).push(registry(run_unhealed=1), "x")
     assert raised.value.why == "pushed metrics are invalid"
