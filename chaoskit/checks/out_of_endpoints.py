@@ -68,4 +68,4 @@ class OutOfEndpoints(Check):
 
 def _reason(pod: Exit) -> str:
     back = f", and came back after {units.show(pod.back, 's')}" if pod.back is not None else ""
-    return f"{pod.pod} left after {units.show(pod.out, 's', pod.uncertainty)}{back}"
+    return f"{pod.pod} left after {units.show(pod.out, 's')}{back}"

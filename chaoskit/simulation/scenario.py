@@ -89,7 +89,9 @@ class Trouble:
 
     chances: Mapping[Fault, float]
     away_s: float
-    """How long the API is away when it is, and watches are broken when they are."""
+    """How long the API is away when it is."""
+    gaps: tuple[tuple[float, float], ...] = ()
+    """(moment, seconds): every watch is broken for so long."""
     jumps: tuple[tuple[float, float], ...] = ()
     """(moment, seconds): the wall clock is set."""
     signals: tuple[tuple[float, str], ...] = ()
@@ -199,6 +201,7 @@ def _trouble(rng: random.Random) -> Trouble:
     return Trouble(
         chances=chances,
         away_s=rng.choice((0.3, 2.0, 10.0)),
+        gaps=tuple((_moment(rng), rng.choice((0.5, 5.0))) for _ in range(rng.choice((0, 0, 1, 2)))),
         jumps=tuple((rng.uniform(0, LONGEST_S), rng.uniform(-5000, 5000)) for _ in range(rng.choice((0, 0, 1, 2)))),
         signals=tuple((_moment(rng), rng.choice(SIGNALS)) for _ in range(rng.choice((0, 0, 0, 1, 2)))),
         meddling=tuple(Meddling(_moment(rng), rng.choice(MEDDLING)) for _ in range(rng.choice((0, 0, 1, 2, 3)))),

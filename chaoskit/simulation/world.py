@@ -85,7 +85,9 @@ def trouble(world: FakeWorld, wanted: Trouble) -> None:
     """Puts on the world's agenda what goes wrong from now on."""
     began, clock = world.clock.now(), world.clock
     world.cluster.trouble.chances = dict(wanted.chances)
-    world.cluster.trouble.away_s = world.cluster.trouble.gap_s = wanted.away_s
+    world.cluster.trouble.away_s = wanted.away_s
+    for moment, seconds in wanted.gaps:
+        clock.at(began + moment, functools.partial(world.cluster.gap, seconds))
     for moment, seconds in wanted.jumps:
         clock.at(began + moment, functools.partial(clock.jump, seconds))
     for moment, name in wanted.signals:
