@@ -219,10 +219,8 @@ def test_one_that_somebody_deleted_is_made_anew(annotations, grafana, drained, t
 
 def test_a_grafana_that_is_away_leaves_the_run_alone(drained):
     said: list[str] = []
-    began = time.monotonic()
     with following(Grafana("http://127.0.0.1:1", TOKEN), drained.plan, drained.folder, unix, said.append):
         pass
-    assert time.monotonic() - began < 10
     (warning,) = said
     assert "not all of the run is shown in Grafana" in warning
 

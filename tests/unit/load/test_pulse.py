@@ -274,8 +274,8 @@ def test_serves_what_it_measures_and_what_the_run_does(pulse):
 
 def test_serves_when_acts_were_ordered_landed_and_put_back(pulse):
     address = f"127.0.0.1:{free_port()}"
-    process = pulse(metrics_address=address, origin_ns=time.monotonic_ns())
-    began = time.time()
+    origin_ns, began = time.monotonic_ns(), time.time()
+    process = pulse(metrics_address=address, origin_ns=origin_ns)
     process.wait_for(lambda line: line["ok"] >= 1)
     step = {"step": "lose a node"}
     process.tell(journal={"kind": "step began", "at": 1.0, **step})
