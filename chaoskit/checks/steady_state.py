@@ -47,7 +47,9 @@ def _not_for_long_enough(record: Record, looks: Sequence[ConditionRecord]) -> tu
         return Verdict.INCONCLUSIVE, "the run ended before the time allowed for it was over"
     if all(look.holds is None for look in looks if not look.holds):
         return Verdict.INCONCLUSIVE, "there was no data for as long as was asked"
-    return Verdict.FAILED, "the conditions did not hold for as long as was asked, in the time allowed"
+    last = next(look for look in reversed(looks) if look.holds is False)
+    too_short = "the conditions did not hold for as long as was asked, in the time allowed"
+    return Verdict.FAILED, f"{too_short}; the last that did not: {_text(last)}"
 
 
 def _text(look: ConditionRecord) -> str:

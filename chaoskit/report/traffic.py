@@ -29,7 +29,7 @@ PULSE_LOOKS = {
 }
 """Style, top and height of a stretch of the pulse, by its state."""
 MOST_LABELS = 6
-NEEDED = 14.0
+NEEDED = 15.0
 """Percent of the width without which the seconds of an outage are not written."""
 MOST_VERSIONS = 8
 LATENCIES = ((1.0, "max", "longest"), (0.99, "p99", "p99"), (0.95, "p95", "p95"), (0.5, "p50", "p50"))
