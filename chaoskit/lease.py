@@ -27,6 +27,8 @@ KIND = "lease"
 NAME = "chaoskit"
 SHARED = "default"
 RELEASE_WITHIN_S, AGAIN_S = 30.0, 1.0
+HEALED_WITHIN_S = 20.0
+"""How long a janitor is waited for, where a run that is silent left something."""
 WHO, EXPERIMENT = "chaoskit.io/by", "chaoskit.io/experiment"
 """Annotations: the user and machine of a run, and the name of its experiment."""
 
@@ -79,7 +81,7 @@ def take(cluster: Cluster, planned: Plan, time: Time, left: Callable[[str], bool
     """All Leases of a run, or none. `left`: whether a run that is silent left something to heal.
 
     RefusedError where another run is under way there, or has left something. A Lease that is there is looked at for up
-    to 15 s, until it is renewed, or is silent for so long."""
+    to 15 s, until it is renewed, or is silent for so long; then a janitor has some time to heal what is left."""
     wanted = places(planned)
     try:
         return tuple(_take(cluster, place, planned, time, left) for place in wanted)
@@ -154,14 +156,22 @@ def _outlive(cluster: Cluster, place: Place, there: Raw, time: Time, left: Calla
             why=_whose(there),
             fix=f"wait for its end; or undo what it did, which ends it: chaoskit heal {run}",
         )
-    if left(run):
-        raise RefusedError(
-            f"{place.what} is not as it was: a run ended there without putting everything back",
-            why=_whose(there),
-            fix=f"chaoskit heal {run}",
-        )
+    _await_janitor(place, there, time, left)
     with suppress(NotFoundError, ConflictError):
         cluster.delete(KIND, place.name, place.namespace, uid=uid(there))
+
+
+def _await_janitor(place: Place, there: Raw, time: Time, left: Callable[[str], bool]) -> None:
+    """Where there is a janitor, it begins at the moment at which we know that the run is silent, too."""
+    run, deadline = run_of(there), time.now() + HEALED_WITHIN_S
+    while left(run):
+        if time.now() >= deadline:
+            raise RefusedError(
+                f"{place.what} is not as it was: a run ended there without putting everything back",
+                why=_whose(there),
+                fix=f"chaoskit heal {run}",
+            )
+        time.sleep(LOOK_EVERY_S)
 
 
 def _there(cluster: Cluster, place: Place) -> Raw | None:

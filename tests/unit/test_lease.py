@@ -110,6 +110,12 @@ def test_what_a_dead_run_left_is_told_at_each_later_start_until_it_is_dealt_with
     take(world, planned("r2"))
 
 
+def test_a_janitor_that_heals_the_dead_run_meanwhile_is_waited_for(world):
+    take(world, planned())
+    take(world, planned("r2"), left=lambda run: world.clock.now() < 25)
+    assert world.clock.now() == pytest.approx(26, abs=1.5)
+
+
 def test_a_lease_that_is_let_go_while_it_is_looked_at_is_taken(world):
     held = take(world, planned())
     world.clock.after(4, lambda: lease.release(world.cluster, held, world.clock.advance))
