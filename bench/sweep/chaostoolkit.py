@@ -23,6 +23,8 @@ from chaoskit.simulation.snapshot import differences
 from sweep.real import Killed, cluster, state
 
 PACKAGES = ("chaostoolkit", "chaostoolkit-kubernetes")
+LIBRARY = "kubernetes<34"
+"""It asks for no version of the library, and with 37 its actions fail."""
 VENV = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "chaoskit" / "bench" / "chaostoolkit"
 NODE = "node2"
 STAYS_AFTER_S = 20.0
@@ -40,7 +42,7 @@ def install() -> str:
     pip = VENV / "bin" / "pip"
     if not (VENV / "bin" / "chaos").exists():
         subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
-        subprocess.run([str(pip), "install", "--quiet", "--disable-pip-version-check", *PACKAGES], check=True)
+        subprocess.run([str(pip), "install", "--quiet", "--disable-pip-version-check", *PACKAGES, LIBRARY], check=True)
     said = subprocess.run([str(pip), "list", "--format=json"], capture_output=True, text=True, check=True).stdout
     versions = {each["name"]: each["version"] for each in json.loads(said)}
     return ", ".join(f"{name} {versions[name]}" for name in PACKAGES)
