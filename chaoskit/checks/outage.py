@@ -129,5 +129,7 @@ def _as_data(seen: evidence.Coverage) -> dict[str, object]:
         "lost": seen.lost,
         "not_sent": seen.not_sent,
         "blind_s": seen.blind_s,
-        "outages": [asdict(o) for o in seen.outages],
+        "outages": [
+            {"seconds": o.seconds, **asdict(o)} for o in sorted(seen.outages, key=lambda o: (-o.seconds, o.first_bad))
+        ],
     }

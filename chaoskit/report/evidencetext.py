@@ -14,7 +14,7 @@ from chaoskit.report import wording
 
 MOMENTS = ("from", "to", "at", "after", "last_good", "first_bad", "last_bad", "first_good")
 """Seconds that stand below each other, all to the millisecond."""
-SPANS = ("uncertainty", "running", "ready", "ended", "out", "back")
+SPANS = ("uncertainty", "running", "ready", "ended", "out", "back", "noticed", "tolerated", "start", "span", "seconds")
 """Seconds with as many digits as mean something."""
 WORDS = {
     "due": "requests due",
@@ -37,6 +37,10 @@ WORDS = {
     "served": "was among the endpoints",
     "out": "out of the endpoints after",
     "back": "back after",
+    "tolerated": "tolerated for",
+    "start": "start",
+    "span": "in all",
+    "seconds": "lasted",
     "predicted_s": "at least",
     "latest_s": "at most",
 }
@@ -56,10 +60,16 @@ def value(key: str, found: Any, unit: str = "") -> str:  # noqa: ANN401 - JSON o
     if isinstance(found, int | float):
         return f"{found:.3f} s" if key in MOMENTS else units.show(float(found), _unit(key, unit))
     if isinstance(found, Mapping):
-        return wording.one_line(", ".join(f"{k}={v}" for k, v in found.items())) or "–"
+        return wording.one_line(", ".join(f"{WORDS.get(k, k)} {value(k, v)}" for k, v in found.items())) or "–"
     if isinstance(found, Sequence) and not isinstance(found, str):
-        return wording.one_line("; ".join(map(str, found))) or "none"
+        return _listed(key, found)
     return wording.one_line(str(found)) or "–"
+
+
+def _listed(key: str, found: Sequence[Any]) -> str:
+    if key in SPANS and len(found) == 2:
+        return " to ".join(value(key, end) for end in found)
+    return wording.one_line("; ".join(map(str, found))) or "none"
 
 
 def _unit(key: str, given: str) -> str:

@@ -78,6 +78,7 @@ def test_an_outage_shows_its_bracket():
     assert found.value == pytest.approx(0.5, abs=0.01)
     assert found.uncertainty == pytest.approx(0.01, abs=0.001)
     (outage,) = found.evidence[0].data["outages"]
+    assert outage["seconds"] == pytest.approx(found.value)
     assert outage["last_good"] <= 12.0 <= outage["first_bad"]
     assert outage["lost"] == 50
     assert found.reason == "50 of 1,000 requests lost, in one stretch"
