@@ -134,7 +134,7 @@ def run(experiment: Path, app: Path | None, kept: Kept) -> Run:
 
 
 def what_decided(done: Run) -> str:
-    finding = next((f for f in done.result.findings if f.verdict is done.result.verdict), None)
+    finding = next((f for f in done.result.asked if f.verdict is done.result.verdict), None)
     if finding is None:
         return done.result.sentence
     value = show(finding.value, finding.unit, finding.uncertainty) if finding.value is not None else ""
