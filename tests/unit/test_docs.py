@@ -248,6 +248,7 @@ def test_every_action_and_check_has_a_section_with_an_example(generate, page, na
 # ── the action that the guide builds ─────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.slow
 def test_the_guides_action_works_as_written(tmp_path):
     """Installed as a distribution is: the module, and metadata that names its entry point."""
     page = ROOT / "docs" / "adding-an-action.md"

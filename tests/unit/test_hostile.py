@@ -29,6 +29,8 @@ from chaoskit.errors import ChaoskitError, ClusterError, ExperimentError, UsageE
 from chaoskit.model import UNDO_ANNOTATION, Answer, Target
 from chaoskit.objects import uid
 
+pytestmark = pytest.mark.slow
+
 CANARY = "c4nary-t0ken-never-shown"
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.just(10**400),

@@ -18,6 +18,8 @@ from chaoskit.pytest_plugin import RUNS, runs_on
 from chaoskit.samples import Outcome
 from chaoskit.session import Options, Session
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 EXPERIMENT = """\

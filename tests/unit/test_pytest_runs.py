@@ -21,6 +21,8 @@ from chaoskit.errors import ChaoskitError, UsageError
 from chaoskit.pytest_runs import Runner
 from chaoskit.session import Options
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 
 CONFTEST = f"""\

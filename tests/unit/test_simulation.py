@@ -20,6 +20,8 @@ from chaoskit.simulation.recipes import RECIPES
 from chaoskit.simulation.scenario import MEDDLING, Meddling, undisturbed
 from chaoskit.spec import Step
 
+pytestmark = pytest.mark.slow
+
 QUICK, THOROUGH = range(150), range(150, 1500)
 
 

@@ -14,6 +14,8 @@ from chaoskit.adapters.kinds import KNOWN
 from chaoskit.adapters.reflector import Patience, Reflector, Reflectors
 from chaoskit.errors import ForbiddenError
 
+pytestmark = pytest.mark.slow
+
 PODS = "/api/v1/namespaces/shop/pods"
 QUICK = Patience(first_pause_s=0.02, longest_pause_s=0.1)
 

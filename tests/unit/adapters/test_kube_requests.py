@@ -19,6 +19,8 @@ from chaoskit.errors import (
 )
 from chaoskit.model import ClusterInfo, Right
 
+pytestmark = pytest.mark.slow
+
 POD = "/api/v1/namespaces/shop/pods/front-1"
 PODS = "/api/v1/namespaces/shop/pods"
 

@@ -15,6 +15,8 @@ import pytest
 from chaoskit.cluster.parts.store import KEPT_S, Part, Store, cache_folder, digest
 from chaoskit.errors import ClusterError
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_S = 10.0
 # Holds the lock, with half of a part built, until it is killed; a tool that it started holds the lock too.
 BUILDER = """

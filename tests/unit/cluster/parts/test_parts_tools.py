@@ -10,6 +10,8 @@ import pytest
 from chaoskit.cluster.parts.tools import Tools, remedy
 from chaoskit.errors import ClusterError
 
+pytestmark = pytest.mark.slow
+
 
 def python(code: str) -> list[str]:
     return [sys.executable, "-c", code]
