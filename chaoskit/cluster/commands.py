@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from dataclasses import asdict
 from typing import NoReturn
@@ -43,6 +44,7 @@ def up(name: str, nodes: int, platform_defaults: bool, api_port: int, prometheus
         prometheus_port=prometheus_port,
         audit=audit,
     )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # It is up, and in a moment the exit code says so.
     click.echo(f"The cluster {name!r} is up after {time.monotonic() - begun:.1f} s.")
     click.echo(f"  export KUBECONFIG={started.kubeconfig}")
     click.echo(f"  Prometheus: {started.prometheus_url}")

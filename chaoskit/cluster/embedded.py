@@ -184,14 +184,16 @@ def up(
             reports, log = _start_keeper(folder, nodes, profile, store, lock, api, prometheus, audit=audit)
         with reports, log:
             _await_start(reports, log, say)
-    except BaseException:  # Ctrl-C too: closing our end of the reports has told the supervisor to end.
+        cluster = find(name)
+        if cluster is None:
+            raise ClusterError(f"the cluster {name!r} ended right after its start", fix="chaoskit cluster up")
+    except BaseException:  # Ctrl-C too: closing our end of the reports has told a supervisor that is starting to end.
         with contextlib.suppress(OSError):
             os.close(lock)
+        if folder.record.exists():  # It had just become ready.
+            _tell_to_end(folder)
         _clear(folder)
         raise
-    cluster = find(name)
-    if cluster is None:
-        raise ClusterError(f"the cluster {name!r} ended right after its start", fix="chaoskit cluster up")
     return cluster
 
 
@@ -199,12 +201,16 @@ def down(name: str = DEFAULT_NAME) -> None:
     """Stop a cluster, or remove what a dead one left behind. One that is not there is already down."""
     folder = Folder.of(name)
     preflight.check_root()
+    _tell_to_end(folder)
+    _clear(folder)
+
+
+def _tell_to_end(folder: Folder) -> None:
     if is_alive(folder):
         try:
             call(folder.control, {"do": "down"})
         except ClusterError:  # It is just starting or ending, or hangs: its first process is what holds all others.
             _kill_recorded(folder)
-    _clear(folder)
 
 
 @contextmanager

@@ -62,7 +62,9 @@ class Reports:
         self._send({"failed": {"what": error.what, "where": error.where, "why": error.why, "fix": error.fix}})
 
     def ready(self) -> None:
-        self._send({"ready": True})
+        """From now on the cluster does not depend on the command any more. BrokenPipeError if that went away before."""
+        if self._socket is not None:
+            self._socket.sendall(json.dumps({"ready": True}).encode() + b"\n")
         self.close()
 
     def close(self) -> None:

@@ -112,7 +112,7 @@ def seen(
             prometheus = Prometheus(url)
             with serving(annotations) as grafana:
                 done = _run(folder, gateway, grafana)
-            until("both results are scraped", lambda: _pushed(prometheus) == {done.result.experiment, FAILED})
+            until("both results are scraped", lambda: _pushed(prometheus, done) == {done.result.experiment, FAILED})
             yield prometheus, done
 
 
@@ -139,8 +139,15 @@ def _run(folder: Path, gateway: str, grafana: str) -> Run:
     return done
 
 
-def _pushed(prometheus: Prometheus) -> set[str]:
-    return {s["metric"]["experiment"] for s in prometheus.ask("query", query='chaoskit_run_verdict{instance=""}')}
+def _pushed(prometheus: Prometheus, run: Run) -> set[str]:
+    """Whose results are seen at one of the moments that the panels' curves have."""
+    found = over_the_run(prometheus, run, 'chaoskit_run_verdict{instance=""}')
+    return {series["metric"]["experiment"] for series in found}
+
+
+def over_the_run(prometheus: Prometheus, run: Run, expr: str) -> list[dict[str, Any]]:
+    start = run.result.started_unix
+    return prometheus.ask("query_range", query=expr, start=start, end=time.time(), step="1s")
 
 
 def filled(expr: str, run: Run, *, many: bool) -> str:
@@ -163,8 +170,7 @@ def ask(prometheus: Prometheus, run: Run, asked: Asked) -> list[dict[str, Any]]:
     expr = filled(asked.expr, run, many=asked.board == "chaoskit-nightly")
     if asked.instant:
         return prometheus.ask("query", query=expr)
-    start = run.result.started_unix
-    return prometheus.ask("query_range", query=expr, start=start, end=time.time(), step="1s")
+    return over_the_run(prometheus, run, expr)
 
 
 def numbers(series: dict[str, Any]) -> list[float]:
