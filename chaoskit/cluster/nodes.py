@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from dataclasses import dataclass
@@ -164,6 +165,11 @@ class Node:
 
     async def _connect(self, holder: Process) -> None:
         await _namespace_made(holder)
+        cable = network.veth(self.number)
+        if cable in {name for _, name in socket.if_nameindex()}:
+            # What a dead node had still to send keeps its network, and the cable, for up to minutes.
+            with contextlib.suppress(ClusterError):  # It went just now.
+                await network.apply(self._processes, [f"link del {cable}"])
         await network.apply(self._processes, network.wire(self.number, holder.pid))
         await network.apply(self._processes, network.node_side(self.number, self._site.count), holder.pid)
 
