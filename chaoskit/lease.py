@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from chaoskit.errors import ConflictError, ForbiddenError, NotFoundError, PortError, RefusedError, UnreachableError
@@ -81,10 +81,20 @@ def take(cluster: Cluster, planned: Plan, time: Time, left: Callable[[str], bool
     """All Leases of a run, or none. `left`: whether a run that is silent left something to heal.
 
     RefusedError where another run is under way there, or has left something. A Lease that is there is looked at for up
-    to 15 s, until it is renewed, or is silent for so long; then a janitor has some time to heal what is left."""
-    wanted = places(planned)
+    to 15 s, until it is renewed, or is silent for so long; then a janitor has some time to heal what is left. What is
+    taken by then is renewed meanwhile, or the run would be taken for dead itself."""
+    wanted, held = places(planned), list[Held]()
+
+    def sleep(seconds: float) -> None:
+        time.sleep(seconds)
+        for one in held:
+            with suppress(PortError):  # If it is lost, the next renewal says so.
+                renew(cluster, one, time.unix())
+
     try:
-        return tuple(_take(cluster, place, planned, time, left) for place in wanted)
+        for place in wanted:
+            held.append(_take(cluster, place, planned, replace(time, sleep=sleep), left))
+        return tuple(held)
     except BaseException:
         # The answer that tells of one may have been lost.
         _withdraw(cluster, wanted, lambda there: run_of(there) == planned.run, time.sleep)

@@ -14,7 +14,7 @@ from chaoskit.lease import Time
 from chaoskit.model import Right
 from chaoskit.plan import Plan
 from chaoskit.ports import LeaseLost
-from chaoskit.silence import Life
+from chaoskit.silence import Life, Silence
 
 THERE = EXPERIMENT.replace("load:", "app: {namespace: shop}\nload:")
 CORDON = "cordon_node: {of: deployment/front}"
@@ -114,6 +114,22 @@ def test_a_janitor_that_heals_the_dead_run_meanwhile_is_waited_for(world):
     take(world, planned())
     take(world, planned("r2"), left=lambda run: world.clock.now() < 25)
     assert world.clock.now() == pytest.approx(26, abs=1.5)
+
+
+def test_while_a_run_waits_for_the_nodes_nobody_takes_it_for_dead(world):
+    """Its namespace's Lease is its own already, and a janitor looks."""
+    take(world, planned("r1", nodes(), "mill"))
+    seen, looks = Silence(), []
+
+    def look():
+        looks.append(seen.look(lease.found_in(world.cluster, "r2"), world.clock.now()).get("r2"))
+        world.clock.after(2.0, look)
+
+    world.clock.after(2.0, look)
+    held = take(world, planned("r2", nodes(EXPERIMENT), "new", SHOP), left=lambda run: world.clock.now() < 30)
+    assert len(held) == 2
+    assert Life.UNDER_WAY in looks
+    assert Life.SILENT not in looks
 
 
 def test_a_lease_that_is_let_go_while_it_is_looked_at_is_taken(world):
