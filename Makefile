@@ -47,8 +47,9 @@ gallery: tools ## every experiment on an app that holds, and on apps with the we
 vm-check: tools ## the cluster on an emulated Debian with its own kernel, systemd and cgroup v2 (about 10 minutes)
 	@$(BIN)/python bench/vm/check.py
 
+# What the benchmarks of the load send to is a server, which waits for its end.
 bench: tools ## the benchmarks; their tables go to docs/bench
-	@for each in bench/*.py; do $(BIN)/python $$each || exit 1; done
+	@for each in $(filter-out bench/answering.py,$(wildcard bench/*.py)); do $(BIN)/python $$each || exit 1; done
 
 clean: ## what was built in this folder; the user's cache stays
 	@rm -rf .venv build dist *.egg-info runs

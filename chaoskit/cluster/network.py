@@ -117,7 +117,7 @@ def mark(node: str) -> int:
 
 def balancer_route(address: str, nodes: Sequence[str]) -> str:
     """Without any node behind it an address is "unreachable" at once, instead of a hole that swallows packets."""
-    return f"route replace {f'{address}/32 dev {BRIDGE}' if nodes else f'unreachable {address}/32'}"
+    return f"route replace {address}/32 dev {BRIDGE}" if nodes else f"route replace unreachable {address}/32"
 
 
 def balancer_rules(paths: Mapping[str, Sequence[str]], lost: Iterable[str]) -> str:
