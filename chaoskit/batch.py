@@ -6,15 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from chaoskit.errors import EXIT_INTERRUPTED, EXIT_UNHEALED
 from chaoskit.model import Verdict, worst
 from chaoskit.units import count
 
 if TYPE_CHECKING:
     from chaoskit.result import Result
 
-CODES = (0, 3, 2, 1, 4, 130, 5)
+CODES = (0, 3, 2, 1, 4, EXIT_INTERRUPTED, EXIT_UNHEALED)
 """Exit codes from good to bad: held, inconclusive, could not be run, failed, stopped, interrupted, unhealed."""
-UNHEALED = 5
 STOPS = {"never": (), "unhealed": (5,), "failed": (1, 4, 5), "inconclusive": (3, 2, 1, 4, 5)}
 """What ends a batch before all had their turn, by the name that users write; the exit codes that do."""
 
@@ -90,7 +90,9 @@ class Batch:
 
     @property
     def exit_code(self) -> int:
-        return worst_code([*(code for part in self.parts for code in part.codes), *([130] if self.interrupted else [])])
+        return worst_code(
+            [*(code for part in self.parts for code in part.codes), *([EXIT_INTERRUPTED] if self.interrupted else [])]
+        )
 
     @property
     def verdict(self) -> Verdict:

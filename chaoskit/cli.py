@@ -18,14 +18,20 @@ import click
 
 from chaoskit import experimentfiles, units
 from chaoskit.batch import STOPS, worst_code
-from chaoskit.errors import ChaoskitError, ClusterError, ExperimentError, UsageError
+from chaoskit.errors import (
+    EXIT_INTERRUPTED,
+    EXIT_UNHEALED,
+    ChaoskitError,
+    ClusterError,
+    ExperimentError,
+    UsageError,
+)
 
 if TYPE_CHECKING:
     from chaoskit.engine import Live
     from chaoskit.session import Options, Preview, Run, Session
     from chaoskit.spec import Experiment
 
-EXIT_INTERRUPTED = 130
 EXIT_HELP = """Exit codes: 0 all held, 1 an expectation failed, 2 wrong usage or experiment, 3 inconclusive,
 4 stopped by a safety limit, 5 healing incomplete, 130 interrupted and healed."""
 
@@ -443,7 +449,7 @@ def heal(run_or_folder: str, **given: Any) -> None:  # noqa: ANN401 - click's op
         _say(line)
     if not done:
         _say("nothing to heal")
-    sys.exit(0 if all(healed.done for _, healed in done) else 5)
+    sys.exit(0 if all(healed.done for _, healed in done) else EXIT_UNHEALED)
 
 
 @cli.command()

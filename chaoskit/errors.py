@@ -20,6 +20,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+EXIT_UNHEALED = 5
+"""Of a run, or of a healing, that left something broken: wins over all others."""
+EXIT_INTERRUPTED = 130
+
 
 class ChaoskitError(Exception):
     """What went wrong, where, why, and the next thing to type."""

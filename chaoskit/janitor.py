@@ -13,10 +13,8 @@ from chaoskit.contracts import Healed, Intent
 from chaoskit.errors import PortError
 from chaoskit.lease import Time
 from chaoskit.ports import Cluster
-from chaoskit.silence import LOOK_EVERY_S, Life, Silence
+from chaoskit.silence import AGAIN_AFTER_S, LOOK_EVERY_S, Life, Silence
 
-AGAIN_AFTER_S = 60.0
-"""What could not be healed is tried again after this."""
 Outcomes = list[tuple[Intent, Healed]]
 Say = Callable[[str], None]
 

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from chaoskit import conditions, units
 from chaoskit.checks.judging import landed_or_why
 from chaoskit.contracts import Check, ConditionRecord, Record
+from chaoskit.errors import EXIT_INTERRUPTED, EXIT_UNHEALED, RefusedError
 from chaoskit.heal import open_intents
 from chaoskit.journal import Entry
 from chaoskit.model import Evidence, Finding, Verdict, worst
@@ -23,9 +24,9 @@ from chaoskit.samples import Outcome
 from chaoskit.spec import NO_LOCUST, Experiment, Load
 
 BUSIEST = 0.9
+"""A load generator that used more than this share of a core measured itself as much as the app."""
 LONGEST_UNSAID_S = 3.0
 """Locust says once a second how busy it is."""
-"""A load generator that used more than this share of a core measured itself as much as the app."""
 LATEST_PULSE_S = 0.02
 """A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
 NOT_SENT_SHARE = 0.001
@@ -38,8 +39,7 @@ ENDINGS = {
     "broken": "the run broke off",
 }
 EXIT = {Verdict.PASSED: 0, Verdict.FAILED: 1, Verdict.INCONCLUSIVE: 3}
-EXIT_BY_ENDING = {"interrupted": 130, "stopped": 4}
-EXIT_UNHEALED = 5
+EXIT_BY_ENDING = {"interrupted": EXIT_INTERRUPTED, "stopped": RefusedError.exit_code}
 
 
 def judge(experiment: Experiment, record: Record, entries: tuple[Entry, ...], seed: int) -> Result:

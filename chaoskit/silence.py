@@ -18,6 +18,8 @@ SILENT_AFTER_S = 15.0
 RENEW_EVERY_S = 3.0
 """Five renewals would have to fail before a run that is under way seems silent."""
 LOOK_EVERY_S = 2.0
+AGAIN_AFTER_S = 60.0
+"""What a janitor could not heal it tries again after this."""
 
 
 class Life(enum.Enum):

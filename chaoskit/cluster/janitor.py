@@ -16,13 +16,11 @@ import time
 from chaoskit.cluster.api import Api, ApiError
 from chaoskit.cluster.patience import allowed_s
 from chaoskit.cluster.processes import Processes
+from chaoskit.errors import EXIT_UNHEALED
 from chaoskit.model import MANAGED_BY
-from chaoskit.silence import LOOK_EVERY_S, SILENT_AFTER_S, Life, Silence
+from chaoskit.silence import AGAIN_AFTER_S, LOOK_EVERY_S, SILENT_AFTER_S, Life, Silence
 
 LEASES = f"/apis/coordination.k8s.io/v1/leases?labelSelector={MANAGED_BY}%3Dchaoskit"
-UNHEALED = 5
-"""The exit code of a heal that left something."""
-AGAIN_AFTER_S = 60.0
 
 
 class Janitor:
@@ -64,6 +62,6 @@ class Janitor:
     async def _heal(self, run: str) -> None:
         argv = [sys.executable, "-m", "chaoskit", "heal", run, "--cluster", self._cluster, "--inside"]
         process = self._processes.start("janitor", argv)
-        if os.waitstatus_to_exitcode(await process.ended) == UNHEALED:
+        if os.waitstatus_to_exitcode(await process.ended) == EXIT_UNHEALED:
             await asyncio.sleep(AGAIN_AFTER_S)
         self._busy.discard(run)

@@ -9,9 +9,10 @@ from test_lease import nodes, planned, renewed_every, take, time_of
 from chaoskit import heal, lease
 from chaoskit.adapters.fake import FakeWorld, manifests
 from chaoskit.errors import ForbiddenError
-from chaoskit.janitor import AGAIN_AFTER_S, Janitor, finish, finish_ended
+from chaoskit.janitor import Janitor, finish, finish_ended
 from chaoskit.model import RUN_LABEL, Right
 from chaoskit.objects import annotation
+from chaoskit.silence import AGAIN_AFTER_S
 
 
 @pytest.fixture
