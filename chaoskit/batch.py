@@ -13,6 +13,9 @@ from chaoskit.units import count
 if TYPE_CHECKING:
     from chaoskit.result import Result
 
+INDEX, JUNIT, SUMMARY = "index.html", "junit.xml", "summary.md"
+PAGES = (INDEX, JUNIT, SUMMARY)
+"""What a batch has in its folder beside its runs."""
 CODES = (0, 3, 2, 1, 4, EXIT_INTERRUPTED, EXIT_UNHEALED)
 """Exit codes from good to bad: held, inconclusive, could not be run, failed, stopped, interrupted, unhealed."""
 STOPS = {"never": (), "unhealed": (5,), "failed": (1, 4, 5), "inconclusive": (3, 2, 1, 4, 5)}

@@ -11,13 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from chaoskit.batch import STOPS, Batch, Done, Part
+from chaoskit.batch import INDEX, JUNIT, STOPS, SUMMARY, Batch, Done, Part
 from chaoskit.errors import ChaoskitError
 from chaoskit.report import index, junit, markdown
 from chaoskit.session import Run
 from chaoskit.spec import Experiment
 
-JUNIT, SUMMARY, INDEX = "junit.xml", "summary.md", "index.html"
 RunOne = Callable[[Experiment], Iterator[Run]]
 """Runs an experiment as often as it says."""
 

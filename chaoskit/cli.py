@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from chaoskit import experimentfiles, units
-from chaoskit.batch import STOPS, worst_code
+from chaoskit.batch import INDEX, STOPS, SUMMARY, worst_code
 from chaoskit.errors import (
     EXIT_INTERRUPTED,
     EXIT_UNHEALED,
@@ -190,8 +190,8 @@ def _run_batch(
         make_folder(folder)
         batch = batchrun.run_all(experiments, folder, lambda each: _shown(session, each, ask=ask), stop_at)
     print_batch(batch)
-    _say(f"index: {folder / batchrun.INDEX}")
-    _tell_github(folder / batchrun.SUMMARY)
+    _say(f"index: {folder / INDEX}")
+    _tell_github(folder / SUMMARY)
     return batch.exit_code
 
 

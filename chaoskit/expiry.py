@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chaoskit import heal, history, journal, record, repetitions
+from chaoskit.batch import PAGES
 from chaoskit.errors import ToolError, UsageError
-
-BATCH_FILES = ("index.html", "junit.xml", "summary.md")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,7 @@ def _together(root: Path) -> dict[Path, list[Path]]:
 
 
 def _holds_several(folder: Path) -> bool:
-    return (folder / repetitions.FILE).exists() or all((folder / name).exists() for name in BATCH_FILES)
+    return (folder / repetitions.FILE).exists() or all((folder / name).exists() for name in PAGES)
 
 
 def _began(run: Path) -> float:

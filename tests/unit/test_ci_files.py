@@ -9,7 +9,7 @@ import pytest
 import yaml
 from test_docs import ROOT, parse
 
-from chaoskit import batchrun
+from chaoskit import batch
 
 FOLDER = ROOT / "deploy" / "ci"
 GITHUB, GITLAB = (FOLDER / name for name in ("github.yaml", "gitlab.yaml"))
@@ -47,7 +47,7 @@ def test_each_job_looks_at_the_cluster_runs_the_night_and_every_command_exists(f
 
 def test_gitlab_reads_the_file_that_a_batch_leaves():
     artifacts = loaded(GITLAB)[".night"]["artifacts"]
-    assert artifacts["reports"]["junit"] == f"results/{batchrun.JUNIT}"
+    assert artifacts["reports"]["junit"] == f"results/{batch.JUNIT}"
     for _, lines in scripts(GITLAB):
         assert any(line.endswith("--out results") for line in lines)
 

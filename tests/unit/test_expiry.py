@@ -8,6 +8,7 @@ import pytest
 from stories import play, story
 
 from chaoskit import expiry
+from chaoskit.batch import PAGES
 from chaoskit.errors import ChaoskitError
 from chaoskit.session import judge
 
@@ -75,7 +76,7 @@ def test_a_journal_that_was_changed_keeps_its_run(root):
 def test_a_batch_goes_as_a_whole_or_stays_as_a_whole(root):
     folder = played(root / "night" / "a")
     other = played(root / "night" / "b")
-    for name in expiry.BATCH_FILES:
+    for name in PAGES:
         (root / "night" / name).touch()
     journal = folder / "journal.jsonl"
     whole = journal.read_bytes()
@@ -88,7 +89,7 @@ def test_a_batch_goes_as_a_whole_or_stays_as_a_whole(root):
 
 def test_a_batch_that_is_named_itself_goes_as_a_whole_too(root):
     folder = played(root / "a")
-    for name in expiry.BATCH_FILES:
+    for name in PAGES:
         (root / name).touch()
     assert expiry.remove(root, DAY, later(folder, 30)).removed == (root,)
     assert not root.exists()
