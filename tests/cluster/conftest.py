@@ -16,12 +16,10 @@ import yaml
 from started import until
 
 from chaoskit.adapters.kube import KubeCluster
-from chaoskit.cluster import embedded
 from chaoskit.cluster.embedded import EmbeddedCluster
 from chaoskit.errors import ToolError
 from chaoskit.objects import ready, terminating
 
-NAME = "chaoskit"
 WEB = Path(__file__).parent / "web.yaml"
 REPLICAS = 4
 
@@ -48,16 +46,6 @@ def _cannot() -> str:
     except ToolError as error:
         return error.what
     return ""
-
-
-@pytest.fixture(scope="session")
-def embedded_cluster() -> Iterator[EmbeddedCluster]:
-    found = embedded.find(NAME)
-    if found is not None:
-        yield found
-        return
-    yield embedded.up(NAME, say=print)
-    embedded.down(NAME)
 
 
 @pytest.fixture(scope="session")

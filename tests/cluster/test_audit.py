@@ -56,7 +56,7 @@ REVIEW = "selfsubjectaccessreviews"
 
 
 @pytest.fixture(scope="module")
-def audited() -> Iterator[EmbeddedCluster]:
+def audited(no_dead_clusters: None) -> Iterator[EmbeddedCluster]:
     yield embedded.up(NAME, say=print, audit=True)
     embedded.down(NAME)
 

@@ -55,8 +55,7 @@ class Kube:
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[EmbeddedCluster]:
-    embedded.down(NAME)
+def cluster(no_dead_clusters: None) -> Iterator[EmbeddedCluster]:
     yield embedded.up(NAME, say=print)
     embedded.down(NAME)
 
