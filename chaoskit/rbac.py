@@ -31,10 +31,15 @@ def documents(plans: Sequence[Plan]) -> Iterator[Raw]:
     home = next((plan.namespace for plan in plans if not plan.fresh), SHARED)
     named = ACCOUNT if home == SHARED else f"{ACCOUNT}-{home}"
     yield {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": _meta(ACCOUNT, home)}
-    for space, rights in by_namespace(needed(plans)).items():
+    yield from roles(needed(plans), named, home)
+
+
+def roles(rights: Iterable[Right], named: str, home: str) -> Iterator[Raw]:
+    """What grants rights to the ServiceAccount of chaoskit in the namespace `home`."""
+    for space, within in by_namespace(rights).items():
         kind = "Role" if space else "ClusterRole"
         meta = _meta(named, space)
-        yield {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules(rights)}
+        yield {"apiVersion": f"{GROUP}/v1", "kind": kind, "metadata": meta, "rules": rules(within)}
         yield {
             "apiVersion": f"{GROUP}/v1",
             "kind": f"{kind}Binding",

@@ -23,7 +23,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
 from chaoskit import heal as healing
-from chaoskit import janitor, journal, lease, record, repetitions, result
+from chaoskit import janitor, journal, lease, notices, record, repetitions, result
 from chaoskit import judge as judging
 from chaoskit import plan as planning
 from chaoskit.adapters import git, manifests
@@ -63,6 +63,7 @@ class Options:
 
     context: str = ""
     kubeconfig: Path | None = None
+    """With a `context`: where it is. On the embedded cluster: an account's, instead of the administrator's."""
     prometheus: str = ""
     cluster: str = "chaoskit"
     nodes: int = 3
@@ -156,8 +157,10 @@ class Session:
         info = ClusterInfo(
             "embedded", own.name, "", "", profile=own.profile, nodes=tuple(own.nodes), timings=dict(own.timings)
         )
-        kubeconfig = own.kubeconfig_inside if self.options.inside else own.kubeconfig
-        return KubeCluster.connect(kubeconfig, None, provider=_Machines(own), info=info, now=now)
+        administrator = own.kubeconfig_inside if self.options.inside else own.kubeconfig
+        return KubeCluster.connect(
+            self.options.kubeconfig or administrator, None, provider=_Machines(own), info=info, now=now
+        )
 
     def clock(self) -> Clock:
         return SystemClock()
@@ -252,6 +255,7 @@ class Session:
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)
             ports = Ports(cluster, self.load(), self.metrics(), clock)
+            check_rights(cluster, plan)
             check_usable(cluster, ports.metrics, plan)
             held = take_leases(cluster, plan, folder)
             with renewing(cluster, held, clock) as renewal, listening(clock) as heard, self._shown(plan, folder, clock):
@@ -439,6 +443,19 @@ def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:
             f"namespace {plan.namespace} has not opted in",
             why="chaoskit breaks only what its owner allowed to be broken",
             fix=f"kubectl label namespace {plan.namespace} {OPT_IN_LABEL}=true",
+        )
+
+
+def check_rights(cluster: Cluster, plan: Plan) -> None:
+    """A run that lacks a right would break off half-way, or could not put back what it broke. Only the Events that tell
+    owners of a run can be done without."""
+    needed = (right for right in healing.rights(plan) if right not in notices.rights(plan))
+    missing = [str(right) for right in needed if not cluster.allowed(right)]
+    if missing:
+        raise UsageError(
+            f"this account lacks {'a right' if len(missing) == 1 else f'{len(missing)} rights'} that the run or its "
+            f"healing needs: {', '.join(missing)}",
+            fix="an administrator can grant all of them: chaoskit rbac FILE | kubectl apply -f -",
         )
 
 

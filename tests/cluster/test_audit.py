@@ -6,29 +6,34 @@ On a cluster of its own, that logs; chaoskit comes as a ServiceAccount with exac
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections import Counter
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
+from audited import Asked, announced, asked_by, granted, written
 from started import Started, chaoskit, kubeconfig_of, residue, until
 
-from chaoskit import journal
+from chaoskit import journal, rbac, spec
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster import embedded
 from chaoskit.cluster.control_plane import context_name
 from chaoskit.cluster.embedded import EmbeddedCluster
-from chaoskit.journal import Entry
-from chaoskit.model import OPT_IN_LABEL
+from chaoskit.errors import UsageError
+from chaoskit.model import OPT_IN_LABEL, Right
 from chaoskit.objects import ready
+from chaoskit.plan import Plan
+from chaoskit.session import Options, Session
 
 pytestmark = pytest.mark.cluster
 NAME = "audited"
+HOME = "kube-public"
 WEB = Path(__file__).parent / "web.yaml"
+EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 STEPS = """\
 load: none
 metrics: {nodes: sum(kube_node_info)}
@@ -51,8 +56,6 @@ UNSEEN = {
     FRESH: {*(("create", *kind, "") for kind in CREATED), ("delete", "", "persistentvolumeclaims", "")},
 }
 """Rights that are needed though the audit log does not show them used."""
-WRITES = ("create", "update", "patch", "delete")
-REVIEW = "selfsubjectaccessreviews"
 
 
 @pytest.fixture(scope="module")
@@ -72,35 +75,6 @@ def theirs(audited: EmbeddedCluster) -> Iterator[KubeCluster]:
     until("the shop", lambda: sum(map(ready, api.list("pod", "shop"))) == 4)
     yield api
     api.close()
-
-
-@dataclass(frozen=True)
-class Asked:
-    """One request as the API server logged it."""
-
-    verb: str
-    group: str
-    resource: str
-    namespace: str
-    name: str
-    code: int
-
-    @property
-    def right(self) -> tuple[str, str, str, str]:
-        return self.verb, self.group, self.resource, self.namespace
-
-    @property
-    def writes(self) -> bool:
-        return self.verb in WRITES and self.code < 300 and self.resource != REVIEW
-
-    @classmethod
-    def read(cls, line: Mapping[str, Any]) -> Asked:
-        ref = line["objectRef"]
-        resource = "/".join(filter(None, (ref["resource"], ref.get("subresource", ""))))
-        # A namespace is in itself, for the API server.
-        space = "" if resource == "namespaces" else ref.get("namespace", "")
-        named = ref.get("name", "")
-        return cls(line["verb"], ref.get("apiGroup", ""), resource, space, named, line["responseStatus"]["code"])
 
 
 @dataclass(frozen=True)
@@ -125,7 +99,7 @@ class Account:
         space = account["namespace"]
         kubeconfig_of(theirs, account["name"], space, cluster.kubeconfig, home / "kubeconfig")
         user = f"system:serviceaccount:{space}:{account['name']}"
-        return cls(cluster, home, user, frozenset(_granted(documents)))
+        return cls(cluster, home, user, frozenset(granted(documents)))
 
     @property
     def where(self) -> list[str]:
@@ -140,19 +114,7 @@ class Account:
         )
 
     def asked(self) -> list[Asked]:
-        lines = (self.cluster.state / "logs" / "audit.log").read_text().splitlines()
-        mine = [line for line in map(json.loads, lines) if line["user"]["username"] == self.user]
-        once = {line["auditID"]: line for line in mine if "objectRef" in line}
-        return [Asked.read(line) for line in once.values()]
-
-
-def _granted(documents: list[Any]) -> Iterator[tuple[str, str, str, str]]:
-    for role in (d for d in documents if "rules" in d):
-        space = role["metadata"].get("namespace", "")
-        for rule in role["rules"]:
-            for verb in rule["verbs"]:
-                for resource in rule["resources"]:
-                    yield verb, rule["apiGroups"][0], resource, "" if resource == "namespaces" else space
+        return asked_by(self.user, self.cluster)
 
 
 @pytest.mark.parametrize("experiment", [THERE, FRESH], ids=["there", "fresh"])
@@ -184,34 +146,40 @@ def test_it_needs_what_it_wrote_and_changes_what_its_journal_says(
     assert account.granted - used <= UNSEEN[experiment]
 
 
-def written(asked: list[Asked]) -> Counter[tuple[str, str]]:
-    """How often each object was changed, beside what carries the run's own name (its Leases and Events), and what ended
-    because its namespace did."""
-    found: Counter[tuple[str, str]] = Counter()
-    ended = set[str]()
-    for one in (one for one in asked if one.writes and one.resource not in ("leases", "events")):
-        if one.namespace not in ended:
-            found[one.resource.split("/")[0], one.name] += 1
-        if (one.verb, one.resource) == ("delete", "namespaces"):
-            ended.add(one.name)
-    return found
+def test_no_right_of_any_experiment_can_be_left_out(
+    theirs: KubeCluster, audited: EmbeddedCluster, tmp_path: Path
+) -> None:
+    """Each right that `chaoskit rbac` writes for an experiment of the gallery is taken away alone: nothing is begun."""
+    account = {"name": rbac.ACCOUNT, "namespace": HOME}
+    theirs.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": account})
+    options = Options(
+        cluster=NAME,
+        kubeconfig=kubeconfig_of(theirs, rbac.ACCOUNT, HOME, audited.kubeconfig, tmp_path / "kubeconfig"),
+        runs=tmp_path / "runs",
+    )
+    before = residue(theirs)
+    with Session(options, print) as session:
+        plans = [session.plan(spec.load(path)) for path in EXPERIMENTS]
+        needs = {right: plan for plan in plans for right in rbac.needed([plan]) if right.resource != "events"}
+        assert len(needs) > 40
+        ours = session.connect()
+        for right, plan in needs.items():
+            with all_but(right, plan, theirs, ours), pytest.raises(UsageError, match=re.escape(str(right))):
+                session.run(plan.experiment, lambda _: None)
+        ours.close()
+    assert residue(theirs) == before
+    assert not (tmp_path / "runs").exists()
 
 
-def announced(entries: tuple[Entry, ...]) -> Counter[tuple[str, str]]:
-    """How often the journal says that each object was changed."""
-    found: Counter[tuple[str, str]] = Counter()
-    intents = {e.data["n"]: e.data for e in entries if e.kind == "intent"}
-    done = {e.data["n"] for e in entries if e.kind == "outcome" and e.data["outcome"] == "done"}
-    for n, intent in intents.items():
-        target = intent["target"]
-        key = (f"{target['kind']}s", target["name"])
-        marks = 1 if intent["change"] and target["kind"] != "namespace" else 0
-        found[key] += marks + (n in done)
-    for entry in entries:
-        if entry.kind == "healed" and entry.data["n"] in intents:
-            target = intents[entry.data["n"]]["target"]
-            found[f"{target['kind']}s", target["name"]] += 1
-        if entry.kind == "deploying":
-            kind, name = entry.data["what"].split("/")
-            found[f"{kind}s", name] += 1
-    return found
+@contextlib.contextmanager
+def all_but(left_out: Right, plan: Plan, theirs: KubeCluster, ours: KubeCluster) -> Iterator[None]:
+    """What the plan needs is granted, but for one right, until the end."""
+    others = [right for right in rbac.needed([plan]) if right != left_out]
+    roles = list(rbac.roles(others, "all-but-one", HOME))
+    for role in roles:
+        theirs.apply(role)
+    until("the others", lambda: all(ours.allowed(right) for right in others) and not ours.allowed(left_out))
+    yield
+    for role in roles:
+        about = role["metadata"]
+        theirs.delete(role["kind"].lower(), about["name"], about.get("namespace", ""))

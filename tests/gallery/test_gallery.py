@@ -1,26 +1,37 @@
 """The gallery, proven both ways: each experiment passes on the app that it names, and fails, for the reason that is
 stated, on each app that has the weakness it is meant to catch (tests/weak/NAME/fails.yaml).
 
+chaoskit comes as an account with exactly the rights that `chaoskit rbac` writes for the experiment, on a cluster that
+logs who asked for what: nothing may be forbidden, no change be without its line in the journal, and no line without its
+change.
+
 `make gallery` runs it. docs/bench/gallery.md tells what each case measured when it last ran; the runs themselves are
 in runs/gallery.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
 import yaml
+from audited import announced, asked_by, log_size, written
+from started import kubeconfig_of
 
-from chaoskit import spec
+from chaoskit import journal, rbac, spec
+from chaoskit.adapters.kube import KubeCluster
+from chaoskit.cluster import embedded
 from chaoskit.cluster.embedded import EmbeddedCluster
-from chaoskit.model import Verdict
+from chaoskit.lease import SHARED
+from chaoskit.model import Raw, Verdict
+from chaoskit.rbac import ACCOUNT
 from chaoskit.session import Options, Run, Session
 from chaoskit.units import show
 
@@ -29,6 +40,8 @@ ROOT = Path(__file__).parent.parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 TABLE = ROOT / "docs" / "bench" / "gallery.md"
 ROWS = TABLE.with_suffix(".json")
+CLUSTER = "gallery"
+USER = f"system:serviceaccount:{SHARED}:{ACCOUNT}"
 
 
 @dataclass(frozen=True)
@@ -106,22 +119,57 @@ On weak ones: {self._sum(fails)}.
         return f"| {case} | {row.verdict} | {row.why} | {row.seconds:.0f} | {row.load:.1f} | {row.day} |"
 
 
+@dataclass(frozen=True)
+class Stage:
+    """A cluster that logs who asked for what, and an account on it that may do nothing yet."""
+
+    cluster: EmbeddedCluster
+    api: KubeCluster
+    kubeconfig: Path
+    kept: Kept
+
+    @contextlib.contextmanager
+    def granted(self, roles: Sequence[Raw]) -> Iterator[None]:
+        for role in roles:
+            self.api.apply(role)
+        try:
+            yield
+        finally:
+            for role in roles:
+                if role["kind"] != "ServiceAccount":
+                    self.api.delete(
+                        role["kind"].lower(), role["metadata"]["name"], role["metadata"].get("namespace", "")
+                    )
+
+
 @pytest.fixture(scope="module")
-def kept(embedded_cluster: EmbeddedCluster) -> Kept:
-    return Kept(embedded_cluster.profile)
+def stage(no_dead_clusters: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The cluster is reused when it is up."""
+    found = embedded.find(CLUSTER)
+    cluster = found or embedded.up(CLUSTER, say=print, audit=True)
+    api = KubeCluster.connect(cluster.kubeconfig, None)
+    api.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": ACCOUNT, "namespace": SHARED}})
+    path = tmp_path_factory.mktemp("account") / "kubeconfig"
+    yield Stage(cluster, api, kubeconfig_of(api, ACCOUNT, SHARED, cluster.kubeconfig, path), Kept(cluster.profile))
+    api.close()
+    if found is None:
+        embedded.down(CLUSTER)
 
 
 def case_name(experiment: Path, app: Path | None) -> str:
     return f"{experiment.stem} on {app.name if app else 'its app'}"
 
 
-def run(experiment: Path, app: Path | None, kept: Kept) -> Run:
+def run(experiment: Path, app: Path | None, stage: Stage) -> Run:
     loaded = spec.load(experiment)
     if app is not None:
         loaded = spec.with_changes(loaded, {"app": {"manifests": str(app)}})
-    began, load = time.monotonic(), os.getloadavg()[0]
-    with Session(Options(seed=7, runs=ROOT / "runs" / "gallery"), print) as session:
-        done = session.run(loaded, lambda _live: None)
+    began, load, logged = time.monotonic(), os.getloadavg()[0], log_size(stage.cluster)
+    options = Options(cluster=CLUSTER, kubeconfig=stage.kubeconfig, seed=7, runs=ROOT / "runs" / "gallery")
+    with Session(options, print) as session:
+        roles = list(rbac.documents([session.plan(loaded)]))
+        with stage.granted(roles):
+            done = session.run(loaded, lambda _live: None)
     row = Row(
         done.result.verdict.value,
         what_decided(done).replace("|", "/"),
@@ -129,7 +177,10 @@ def run(experiment: Path, app: Path | None, kept: Kept) -> Run:
         load,
         time.strftime("%Y-%m-%d"),
     )
-    kept.put(case_name(experiment, app), row)
+    stage.kept.put(case_name(experiment, app), row)
+    asked = asked_by(USER, stage.cluster, logged)
+    assert [one for one in asked if one.code == 403] == [], said(done)
+    assert written(asked) == announced(journal.read(done.folder / journal.FILE)), said(done)
     return done
 
 
@@ -147,15 +198,15 @@ def said(done: Run) -> str:
 
 
 @pytest.mark.parametrize("experiment", [pytest.param(path, id=path.stem) for path in EXPERIMENTS])
-def test_the_app_holds(experiment: Path, kept: Kept) -> None:
-    done = run(experiment, None, kept)
+def test_the_app_holds(experiment: Path, stage: Stage) -> None:
+    done = run(experiment, None, stage)
     assert done.result.verdict is Verdict.PASSED, said(done)
     assert done.result.exit_code == 0, said(done)
 
 
 @pytest.mark.parametrize("weak", [pytest.param(w, id=f"{w.folder.name}-{w.experiment.stem}") for w in weak_apps()])
-def test_the_weakness_is_caught_and_named(weak: Weak, kept: Kept) -> None:
-    done = run(weak.experiment, weak.folder, kept)
+def test_the_weakness_is_caught_and_named(weak: Weak, stage: Stage) -> None:
+    done = run(weak.experiment, weak.folder, stage)
     assert done.result.verdict is Verdict.FAILED, said(done)
     failed = [f for f in done.result.asked if f.kind == weak.finding and f.verdict is Verdict.FAILED]
     assert any(re.search(weak.because, f.reason) for f in failed), said(done)

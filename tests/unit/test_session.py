@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
 from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, play, story
 
-from chaoskit import journal, spec
+from chaoskit import heal, journal, notices, spec
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.fake import FakeWorld, manifests
 from chaoskit.errors import ClusterError, UsageError
+from chaoskit.model import Right
 from chaoskit.plan import Plan
 from chaoskit.ports import Signalled
-from chaoskit.session import Options, Session, check_usable, judge, listening
+from chaoskit.session import Options, Session, check_rights, check_usable, judge, listening
 
 
 def planned(text: str = EXPERIMENT) -> Plan:
@@ -46,6 +48,34 @@ def test_an_experiment_that_asks_nothing_needs_no_prometheus():
     text = EXPERIMENT.replace('metrics: {ready: "ready_fronts"}\n', "").replace(", ready >= 3]", "]")
     text = text.replace("  - metric: {holds: ready >= 3, of: lose a pod, when: at the end}\n", "")
     check_usable(world.cluster, world.metrics, planned(text))
+
+
+def test_each_right_that_is_missing_is_told_before_anything_is_made():
+    needed = set(heal.rights(planned())) - set(notices.rights(planned()))
+    assert len(needed) > 20
+    for right in needed:
+        world = FakeWorld(3)
+        check_rights(world.cluster, planned())
+        world.cluster.deny(right)
+        with pytest.raises(UsageError, match=re.escape(f"lacks a right that the run or its healing needs: {right}")):
+            check_rights(world.cluster, planned())
+        assert world.cluster.acts == []
+
+
+def test_several_missing_rights_are_told_together():
+    world = FakeWorld(3)
+    for verb in ("patch", "delete"):
+        world.cluster.deny(Right(verb, "coordination.k8s.io", "leases"))
+    with pytest.raises(UsageError, match=r"lacks 2 rights .*: patch leases.*, delete leases") as raised:
+        check_rights(world.cluster, planned())
+    assert "chaoskit rbac" in raised.value.fix
+
+
+def test_a_run_goes_without_the_events_that_it_may_not_write():
+    world = FakeWorld(3)
+    for right in notices.rights(planned()):
+        world.cluster.deny(right)
+    check_rights(world.cluster, planned())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
