@@ -36,14 +36,13 @@ WEB = Path(__file__).parent / "web.yaml"
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))
 STEPS = """\
 load: none
-metrics: {nodes: sum(kube_node_info)}
 steps:
   - {name: lose a pod, kill_pod: {of: deployment/web, mode: now}, watch: 1s}
   - {name: drain, drain_node: {name: node2, within: 40s}, watch: 2s}
   - {name: roll, roll_out: {of: deployment/web, env: {VERSION: "2"}}, watch: 1s}
   - {name: grow, scale: {of: deployment/web, to: 5}, watch: 1s}
 expect:
-  - metric: nodes >= 1
+  - drained: {of: drain, within: 40s}
 safety: {at_most: 100%}
 """
 THERE = "name: in a namespace that is there\napp: {namespace: shop, service: web}\n" + STEPS
