@@ -34,7 +34,15 @@ from chaoskit.contracts import Healed, Intent, Record
 from chaoskit.doctor import Clock as OtherClock
 from chaoskit.doctor import Doctor, Look
 from chaoskit.engine import Engine, Live, Ports, check_metrics, namespace_taken
-from chaoskit.errors import ClusterError, ForbiddenError, NotFoundError, PortError, RefusedError, UsageError
+from chaoskit.errors import (
+    ClusterError,
+    ForbiddenError,
+    NotFoundError,
+    PortError,
+    RefusedError,
+    UnreachableError,
+    UsageError,
+)
 from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, WORKLOADS, Objects, labels
 from chaoskit.plan import Plan
@@ -450,13 +458,22 @@ def check_rights(cluster: Cluster, plan: Plan) -> None:
     """A run that lacks a right would break off half-way, or could not put back what it broke. Only the Events that tell
     owners of a run can be done without."""
     needed = (right for right in healing.rights(plan) if right not in notices.rights(plan))
-    missing = [str(right) for right in needed if not cluster.allowed(right)]
+    missing = [str(right) for right in needed if _is_refused(cluster, right)]
     if missing:
         raise UsageError(
             f"this account lacks {'a right' if len(missing) == 1 else f'{len(missing)} rights'} that the run or its "
             f"healing needs: {', '.join(missing)}",
             fix="an administrator can grant all of them: chaoskit rbac FILE | kubectl apply -f -",
         )
+
+
+def _is_refused(cluster: Cluster, right: Right) -> bool:
+    try:
+        return not cluster.allowed(right)
+    except UnreachableError:
+        raise
+    except PortError:  # It is not known, and the run will tell.
+        return False
 
 
 def check_usable(cluster: Cluster, metrics: Metrics, plan: Plan) -> None:

@@ -185,7 +185,8 @@ def run(experiment: Path, app: Path | None, stage: Stage) -> Run:
 
 
 def what_decided(done: Run) -> str:
-    finding = next((f for f in done.result.asked if f.verdict is done.result.verdict), None)
+    deciding = [f for f in done.result.asked if f.verdict is done.result.verdict]
+    finding = next((f for f in deciding if f.kind != "steady_state"), next(iter(deciding), None))
     if finding is None:
         return done.result.sentence
     value = show(finding.value, finding.unit, finding.uncertainty) if finding.value is not None else ""

@@ -12,7 +12,7 @@ from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, play, story
 from chaoskit import heal, journal, notices, spec
 from chaoskit.adapters.clock import SystemClock
 from chaoskit.adapters.fake import FakeWorld, manifests
-from chaoskit.errors import ClusterError, UsageError
+from chaoskit.errors import ClusterError, PortError, UnreachableError, UsageError
 from chaoskit.model import Right
 from chaoskit.plan import Plan
 from chaoskit.ports import Signalled
@@ -69,6 +69,22 @@ def test_several_missing_rights_are_told_together():
     with pytest.raises(UsageError, match=r"lacks 2 rights .*: patch leases.*, delete leases") as raised:
         check_rights(world.cluster, planned())
     assert "chaoskit rbac" in raised.value.fix
+
+
+class Answering:
+    """A cluster that answers every question about a right in one way."""
+
+    def __init__(self, error: PortError) -> None:
+        self.error = error
+
+    def allowed(self, right: Right) -> bool:
+        raise self.error
+
+
+def test_a_right_that_cannot_be_asked_for_is_not_taken_for_missing():
+    check_rights(Answering(PortError("the webhook failed")), planned())
+    with pytest.raises(UnreachableError):
+        check_rights(Answering(UnreachableError("no answer")), planned())
 
 
 def test_a_run_goes_without_the_events_that_it_may_not_write():
