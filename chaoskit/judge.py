@@ -7,6 +7,7 @@ of them can make it pass.
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -224,14 +225,27 @@ def _exit_code(verdict: Verdict, how: str, unhealed: bool) -> int:
 
 def _sentence(experiment: Experiment, verdict: Verdict, findings: tuple[Finding, ...]) -> str:
     if verdict is Verdict.PASSED:
-        asked = sum(f.asked for f in findings)
-        return f"passed: {experiment.name}; {'the expectation' if asked == 1 else f'all {asked} expectations'} held"
+        asked = [f for f in findings if f.asked]
+        held = "the expectation held" if len(asked) == 1 else f"all {len(asked)} expectations held"
+        return f"passed: {experiment.name}; {held}{_nearest(asked)}"
     decisive = next((f for f in findings if f.verdict is verdict), None)
     if decisive is None:
         return f"{verdict.value}: {experiment.name}; nothing was expected"
     theirs = [f for f in findings if f.asked]
     check = next((c for c, f in zip(experiment.expect, theirs, strict=True) if f is decisive), None)
     return f"{verdict.value}: {_told(decisive, check)}"
+
+
+def _nearest(held: Sequence[Finding]) -> str:
+    """The number that decided: that of the expectation which used up most of its limit. One that is exactly at its
+    limit, as a count of replicas often is, tells nothing."""
+    measured = [(f, f.value, f.margin) for f in held if f.value is not None and f.margin is not None]
+    used = [(margin / (abs(value) + margin), f) for f, value, margin in measured if 0 < margin < math.inf]
+    if not used:
+        return ""
+    nearest = min(used, key=lambda found: found[0])[1]
+    shown = units.show(nearest.value, nearest.unit, nearest.uncertainty, apart=nearest.margin)
+    return f", nearest to its limit: {nearest.name}, measured {shown}"
 
 
 def _told(finding: Finding, check: Check | None) -> str:

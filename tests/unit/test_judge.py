@@ -110,9 +110,10 @@ def test_the_same_record_is_judged_the_same():
 
 
 def test_the_sentence_tells_the_number_that_decided():
-    assert judged().sentence == "passed: x; all 3 expectations held"
+    nearest = "recovered from “lose a pod” within 5 s, measured 1.08 s ± 50 ms"
+    assert judged().sentence == f"passed: x; all 3 expectations held, nearest to its limit: {nearest}"
     alone = replace(EXPERIMENT, expect=EXPERIMENT.expect[:1])
-    assert judged(experiment=alone).sentence == "passed: x; the expectation held"
+    assert judged(experiment=alone).sentence == f"passed: x; the expectation held, nearest to its limit: {nearest}"
     assert judged(**BAD).sentence == "failed: errors < 1%, measured 50 %; the worst of 11 samples"
     assert judged(**UNKNOWN).sentence == "inconclusive: errors < 1%; the query was never run"
 
