@@ -156,10 +156,13 @@ class _Sweeper:
         needs nobody."""
         if healer == "janitor":
             return
-        about = "run" if healer == "folder" else json.loads((self._home / "run" / RUN).read_text())["run"]
+        told = self._home / "run" / RUN
+        # A run that was refused, or killed very early, has no name that anybody could give: all that have ended, then.
+        name = json.loads(told.read_text())["run"] if told.exists() else ""
+        about = ["run" if healer == "folder" else name] if name else []
         for attempt in range(MOST_HEALS):
             where = self._direct if attempt == MOST_HEALS - 1 else self._where
-            argv = [sys.executable, "-m", "chaoskit", "heal", about, *where]
+            argv = [sys.executable, "-m", "chaoskit", "heal", *about, *where]
             done = subprocess.run(argv, cwd=self._home, capture_output=True, text=True, timeout=200, check=False)
             if done.returncode == 0:
                 return
