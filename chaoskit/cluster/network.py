@@ -46,6 +46,13 @@ def pod_gateway(number: int) -> str:
     return f"10.244.{number}.1"
 
 
+def hardware_address(address: str) -> str:
+    """That of the bridge with this address. A bridge without one of its own takes the lowest of those of its ports: it
+    may change when a pod comes or goes, and the others go on for up to 45 s sending to the one that they know (RFC
+    4861's reachable time, which the kernel keeps for IPv4, too)."""
+    return ":".join(("02", "c4", *(f"{int(part):02x}" for part in address.split("."))))
+
+
 def veth(number: int) -> str:
     return f"veth{number}"
 
@@ -54,7 +61,7 @@ def control_side(nodes: int) -> list[str]:
     """`ip` commands: the bridge, and the way to each node's pods."""
     return [
         "link set lo up",
-        f"link add {BRIDGE} type bridge",
+        f"link add {BRIDGE} address {hardware_address(GATEWAY)} type bridge",
         f"addr add {GATEWAY}/24 dev {BRIDGE}",
         f"link set {BRIDGE} up",
         *(f"route add {pod_subnet(i)} via {node_address(i)}" for i in range(1, nodes + 1)),
@@ -87,7 +94,7 @@ def node_side(number: int, nodes: int) -> list[str]:
         f"addr add {node_address(number)}/24 dev eth0",
         "link set eth0 up",
         f"route add default via {GATEWAY}",
-        "link add cni0 type bridge",
+        f"link add cni0 address {hardware_address(pod_gateway(number))} type bridge",
         f"addr add {pod_gateway(number)}/24 dev cni0",
         "link set cni0 up",
         *(f"route add {pod_subnet(i)} via {node_address(i)}" for i in others),

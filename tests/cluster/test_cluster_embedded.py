@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from chaoskit.cluster import embedded
+from chaoskit.cluster import embedded, network
 from chaoskit.cluster.embedded import EmbeddedCluster
 from chaoskit.errors import ClusterError, ToolError, UsageError
 
@@ -92,6 +92,14 @@ def test_a_pod_reaches_every_endpoint_by_name_its_own_node_s_too(kube: Kube, sho
 
     for name in names:  # kube-proxy writes its rules at most once a second.
         wait_for(lambda name=name: reached(name), f"{name} to reach all of {names}", 10.0)
+
+
+def test_a_node_s_address_among_its_pods_does_not_change_with_them(cluster: EmbeddedCluster, shop: str) -> None:
+    """Else those that stay would send to the one that they know, and be away for half a minute."""
+    for number, node in enumerate(cluster.nodes, 1):
+        argv = cluster.enter(node, ["ip", "-json", "link", "show", "cni0"])
+        (bridge,) = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True).stdout)
+        assert bridge["address"] == network.hardware_address(network.pod_gateway(number))
 
 
 def test_metrics_are_served_for_nodes_and_pods(kube: Kube, shop: str) -> None:
