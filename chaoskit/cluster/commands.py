@@ -7,11 +7,13 @@ import os
 import signal
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import NoReturn
 
 import click
 
 from chaoskit.cluster import embedded
+from chaoskit.cluster.archives import image_names
 from chaoskit.cluster.profile import ACCELERATED, PLATFORM_DEFAULTS
 from chaoskit.cluster.state import Folder
 from chaoskit.errors import ClusterError, UsageError
@@ -106,6 +108,24 @@ def logs(name: str, server: str | None, lines: int) -> None:
         raise UsageError(f"there is no server {server!r}", fix=f"one of: {', '.join(known)}")
     text = (folder / f"{server}.log").read_text(errors="replace").splitlines()
     click.echo("\n".join(text[-lines:] if lines else text))
+
+
+@cluster.command()
+@name_option
+@click.argument("archive", nargs=-1, required=True, type=click.Path(path_type=Path))
+def load(name: str, archive: tuple[Path, ...]) -> None:
+    """Put images on the nodes, from archives as docker save and buildah push write them."""
+    for each in archive:
+        image_names(each)  # All are looked at before the first is loaded.
+    running = _running(name)
+    for each in archive:
+        names, nodes = running.load(each)
+        off = sorted(set(running.nodes) - set(nodes))
+        later = f"; on {', '.join(off)} when there is power" if off else ""
+        for image in names:
+            click.echo(f"{image}: on {', '.join(nodes) or 'no node'}{later}")
+            if image.endswith(":latest"):
+                click.echo("  its pods need imagePullPolicy: IfNotPresent; with :latest Kubernetes would pull it")
 
 
 @cluster.command(context_settings={"ignore_unknown_options": True})

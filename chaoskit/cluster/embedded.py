@@ -19,9 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from chaoskit.cluster import network, patience, preflight, seed, system, toolset
+from chaoskit.cluster import archives, network, patience, preflight, seed, system, toolset
 from chaoskit.cluster.asking import call, listen
 from chaoskit.cluster.keeper import Orders, clean
+from chaoskit.cluster.nodes import importing
 from chaoskit.cluster.profile import ACCELERATED
 from chaoskit.cluster.state import Folder, Record, claim, clusters_folder, is_alive, take_lock
 from chaoskit.errors import ClusterError
@@ -110,6 +111,32 @@ class EmbeddedCluster:
         """Which nodes are powered."""
         return dict(self._ask(do="nodes")["on"])
 
+    def load(self, archive: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Put the images of an archive on every node; one without power takes them in when it is switched on. Returns
+        the images' names, and the nodes that have them now."""
+        names = archives.image_names(archive)
+        kept = archives.keep(archive, names, Folder(self.state).images)
+        nodes = tuple(node for node, on in self.nodes_on().items() if on)
+        try:
+            self._take_in(archive, kept, nodes)
+        except BaseException:
+            kept.unlink(missing_ok=True)  # Or the next node that is switched on would stumble over it.
+            raise
+        return names, nodes
+
+    def _take_in(self, archive: Path, kept: Path, nodes: Sequence[str]) -> None:
+        with contextlib.ExitStack() as stack:
+            running = {node: stack.enter_context(_importing(self.enter(node, importing(kept.name)))) for node in nodes}
+            for node, process in running.items():
+                said, _ = process.communicate()
+                if process.returncode:
+                    raise ClusterError(
+                        f"{node} could not take in the images",
+                        where=str(archive),
+                        why="\n".join(said.strip().splitlines()[-3:]),
+                        fix=f"chaoskit cluster status --name {self.name}, and load it again",
+                    )
+
     def kill_container(self, node: str, container: str, number: int = signal.SIGKILL) -> None:
         """Signal a container's first process from outside its PID namespace, where the kernel does not ignore it.
 
@@ -129,6 +156,18 @@ class EmbeddedCluster:
 
     def _ask(self, **request: str | float) -> dict[str, Any]:
         return call(Folder(self.state).control, request)
+
+
+@contextmanager
+def _importing(argv: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    """Killed, if it is still running at the end."""
+    with subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def find(name: str = DEFAULT_NAME) -> EmbeddedCluster | None:

@@ -112,6 +112,13 @@ def start(server: dict[str, Any]) -> int:
     return os.posix_spawnp(argv[0], argv, {**os.environ, **server["env"]}, file_actions=actions)
 
 
+def run_all(commands: list[list[str]], server: dict[str, Any]) -> None:
+    """Run commands to their end, with their output in the log of the server that is to follow. One that fails is told
+    there, and is no reason to keep the node down."""
+    for argv in commands:
+        os.waitpid(start({**server, "argv": argv}), 0)
+
+
 def await_path(path: str, deadline_s: float) -> None:
     end = time.monotonic() + deadline_s
     while not Path(path).exists():
@@ -154,6 +161,8 @@ def main() -> None:
     servers = {}
     for server in spec["servers"]:
         await_path(server["after"], spec["server_start_deadline_s"])
+        if server is spec["servers"][-1]:
+            run_all(spec["before_last"], server)
         servers[start(server)] = server
     reap(servers)
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaoskit.cluster import images, network
+from chaoskit.cluster import archives, images, network
 from chaoskit.cluster.certificates import Authority, kubeconfig, write_pair, write_private
 from chaoskit.cluster.cgroups import Cgroups
 from chaoskit.cluster.control_plane import MEMORY
@@ -32,8 +32,10 @@ from chaoskit.errors import ClusterError, UsageError
 CONFIG = "/opt/chaoskit/config"
 PROGRAMS = "/opt/chaoskit/bin"
 VOLUMES = "/opt/chaoskit/volumes"
+ARCHIVES = "/opt/chaoskit/images"
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 NETWORK_CONFIG = "/opt/chaoskit/cni"
+IMPORT_WITHIN_S = 120.0
 SANDBOX_IMAGE = "localhost/chaoskit/pause:1"
 ZONES = 3
 NAMESPACES_DEADLINE_S = 5.0
@@ -285,12 +287,15 @@ state = "/run/containerd"
                 CONFIG: str(folder / "config"),
                 NETWORK_CONFIG: str(folder / "cni"),
                 PROGRAMS: str(self._site.toolset.bin),
+                ARCHIVES: str(self._site.folder.images),
                 images.LAYERS: str(images.layers(self._site.toolset.template)),
             },
             "servers": [
                 {"argv": argv, "after": after, "env": MEMORY, "log": str(logs / f"{argv[0]}-{self.name}.log")}
                 for argv, after in self._servers()
             ],
+            # The images that the user has loaded, before the kubelet may start a pod of them.
+            "before_last": [importing(kept.name) for kept in archives.kept_in(self._site.folder.images)],
         }
 
     def _servers(self) -> list[tuple[list[str], str]]:
@@ -308,6 +313,12 @@ state = "/run/containerd"
             (["kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"], CONFIG),
             (kubelet, CONTAINERD_SOCKET),
         ]
+
+
+def importing(archive: str) -> list[str]:
+    """The command that takes an archive of `ARCHIVES` into a node's image store, on that node."""
+    ctr = [f"{PROGRAMS}/ctr", "--address", CONTAINERD_SOCKET, "--namespace", "k8s.io"]
+    return [*ctr, "--timeout", f"{allowed_s(IMPORT_WITHIN_S):.0f}s", "images", "import", f"{ARCHIVES}/{archive}"]
 
 
 def own_labels(number: int) -> dict[str, str]:

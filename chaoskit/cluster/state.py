@@ -88,12 +88,17 @@ class Folder:
     def volumes(self) -> Path:
         return self.path / "volumes"
 
+    @property
+    def images(self) -> Path:
+        """The image archives that the user has loaded."""
+        return self.path / "images"
+
     def node(self, name: str) -> Path:
         return self.path / "nodes" / name
 
     def make(self) -> None:
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for part in (self.logs, self.keys, self.etcd, self.prometheus, self.volumes):
+        for part in (self.logs, self.keys, self.etcd, self.prometheus, self.volumes, self.images):
             part.mkdir(exist_ok=True, mode=0o700)
 
     def remove(self) -> None:

@@ -38,6 +38,11 @@ def test_logs_are_listed_and_shown_from_their_end() -> None:
         run("logs", "--name", "shop", "kubelet")
 
 
+def test_an_archive_is_looked_at_before_a_cluster_is_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such file"):
+        run("load", "--name", "shop", str(tmp_path / "none.tar"))
+
+
 def test_a_name_that_leads_elsewhere_is_refused() -> None:
     with pytest.raises(UsageError):
         run("status", "--name", "../../etc")
