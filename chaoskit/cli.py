@@ -24,10 +24,12 @@ from chaoskit.errors import (
     ChaoskitError,
     ClusterError,
     ExperimentError,
+    PortError,
     UsageError,
 )
 
 if TYPE_CHECKING:
+    from chaoskit.adapters.objectstore import ObjectStore
     from chaoskit.engine import Live
     from chaoskit.session import Options, Preview, Run, Session
     from chaoskit.spec import Experiment
@@ -136,6 +138,12 @@ PUSH_GATEWAY = click.option(
     metavar="URL",
     help="A Grafana that shows the steps as annotations; its token is in CHAOSKIT_GRAFANA_TOKEN.",
 )
+@click.option(
+    "--upload",
+    default="",
+    metavar="s3://BUCKET/PREFIX",
+    help="Copy the results into an object store at the end; AWS_ENDPOINT_URL and AWS_ACCESS_KEY_ID say whose.",
+)
 @APP
 @click.option(
     "--label", "-l", "labels", multiple=True, metavar="KEY=VALUE", help="Only experiments that carry this label."
@@ -155,6 +163,7 @@ def run(
     labels: tuple[str, ...],
     stop_at: str,
     yes: bool,
+    upload: str,
     **given: Any,  # noqa: ANN401 - click's options
 ) -> None:
     """Run experiments: deploy, load, break, watch, heal, judge, report.
@@ -167,18 +176,23 @@ def run(
 
     experiments = _labelled(_valid(files, app), labels)
     ask = bool(given["context"]) and not yes
+    store = _store(upload)
     if len(experiments) > 1 or any(file.is_dir() for file in files):
-        sys.exit(_run_batch(experiments, _options(given), out, stop_at, ask=ask))
+        code, folder = _run_batch(experiments, _options(given), out, stop_at, ask=ask)
+        _upload(folder, store)
+        sys.exit(code)
     with Session(_options(given, out), _say) as session:
         done = list(_shown(session, experiments[0][1], ask=ask))
     _tell_github(done[0].folder / "summary.md" if len(done) == 1 else done[0].folder.parent / repetitions.PAGE)
+    _upload(done[0].folder if experiments[0][1].repeat == 1 else done[0].folder.parent, store)
     interrupted = [EXIT_INTERRUPTED] if done[-1].interrupted else []
     sys.exit(worst_code([*(each.result.exit_code for each in done), *interrupted]))
 
 
 def _run_batch(
     experiments: list[tuple[Path, Experiment]], options: Options, out: Path | None, stop_at: str, *, ask: bool
-) -> int:
+) -> tuple[int, Path]:
+    """(exit code, folder)."""
     from chaoskit import batchrun
     from chaoskit.report.terminal import print_batch
     from chaoskit.session import Session, make_folder
@@ -192,7 +206,26 @@ def _run_batch(
     print_batch(batch)
     _say(f"index: {folder / INDEX}")
     _tell_github(folder / SUMMARY)
-    return batch.exit_code
+    return batch.exit_code, folder
+
+
+def _store(url: str) -> ObjectStore | None:
+    """A place that is none is told before anything is run."""
+    if not url:
+        return None
+    from chaoskit.adapters.objectstore import ObjectStore
+
+    return ObjectStore(url)
+
+
+def _upload(folder: Path, store: ObjectStore | None) -> None:
+    """Results that cannot be copied are results all the same."""
+    if store is None:
+        return
+    try:
+        _say(f"uploaded: {store.put(folder)}")
+    except PortError as error:
+        _say(f"warning: the results were not uploaded: {error}\n  they are in {folder}")
 
 
 def _shown(session: Session, experiment: Experiment, *, ask: bool) -> Iterator[Run]:

@@ -128,6 +128,13 @@ def test_an_address_for_metrics_needs_a_cluster_of_yours(tmp_path):
     assert "--metrics-address is of no use without --context" in done.stderr
 
 
+def test_a_place_for_results_that_is_none_is_told_before_anything_runs(tmp_path):
+    (tmp_path / "a.yaml").write_text(EXPERIMENT.replace("load: {locustfile: users.py}", "load: {locustfile: none}"))
+    done = chaoskit(tmp_path, "run", "a.yaml", "--upload", "results/nights")
+    assert done.returncode == 2
+    assert "write it as in s3://BUCKET/nights" in done.stderr
+
+
 @pytest.mark.parametrize(
     "command", ["run", "validate", "plan", "doctor", "judge", "heal", "runs", "compare", "schema", "cluster"]
 )
