@@ -60,6 +60,22 @@ def ensure(say: Say) -> Toolset:
     return plan.toolset()
 
 
+def python_part(store: Store, say: Say) -> Part:
+    """The Python base: what other images are built on."""
+    suite = containers.suite(_os_release())
+    return Part(
+        "image-python",
+        (suite, platform.machine(), *containers.PYTHON_PACKAGES, containers.PYTHON_FILE),
+        lambda target: containers.python_image(suite, target, tools_of(store), say),
+        25.0,
+    )
+
+
+def tools_of(store: Store) -> Tools:
+    """What builds parts, under the lock that the builder holds."""
+    return Tools(store.root / LOG, store.held_lock)
+
+
 def _silent(_: str) -> None:
     """Nobody waits for a look."""
 
@@ -105,7 +121,7 @@ class _Plan:
             self._say(f"removed {name}, which was not used for two weeks")
 
     def _tools(self) -> Tools:
-        return Tools(self.store.root / LOG, self.store.held_lock)
+        return tools_of(self.store)
 
     def _programs_part(self, toolchain: go.Toolchain) -> Part:
         return Part("programs", go.inputs(toolchain), self._compile, LINKING_S)
@@ -120,13 +136,7 @@ class _Plan:
 
     def _image_parts(self) -> dict[str, Part]:
         pause_source = (sources.servers() / "pause.c").read_text(encoding="utf-8")
-        suite = containers.suite(_os_release())
-        python = Part(
-            "image-python",
-            (suite, platform.machine(), *containers.PYTHON_PACKAGES, containers.PYTHON_FILE),
-            lambda target: containers.python_image(suite, target, self._tools(), self._say),
-            25.0,
-        )
+        python = python_part(self.store, self._say)
         app = Part("image-refapp", (python.folder_name, *_app_inputs()), self._build_app, 10.0)
         pause = Part("image-pause", (pause_source, platform.machine(), containers.PROGRAM_FILE), self._build_pause, 2.0)
         served = {name: self._server_image(name) for name in (COREDNS, METRICS_SERVER)}

@@ -65,6 +65,15 @@ def web_namespace(api: KubeCluster) -> Iterator[str]:
     api.delete("namespace", name)
 
 
+@pytest.fixture(scope="session")
+def own_image(embedded_cluster: EmbeddedCluster) -> str:
+    """chaoskit's own image, made from this checkout and loaded."""
+    from chaoskit.cluster import ownimage
+
+    ((image,), _) = embedded_cluster.load(ownimage.ensure(print))
+    return image
+
+
 @pytest.fixture
 def web(api: KubeCluster, web_namespace: str) -> str:
     """A namespace in which web.yaml is deployed, and whole again after whatever the test before did to it."""

@@ -62,7 +62,7 @@ class Builder:
 
 def program_image(name: str, program: Path, target: Path, tools: Tools) -> None:
     """One static program and nothing else."""
-    with _workshop(target) as work:
+    with workshop(target) as work:
         shutil.copy2(program, work / name)
         (work / "Containerfile").write_text(PROGRAM_FILE.format(name=name), encoding="utf-8")
         _build_and_save(Builder(work, tools), work, f"{PREFIX}{name}:1", target)
@@ -70,7 +70,7 @@ def program_image(name: str, program: Path, target: Path, tools: Tools) -> None:
 
 def pause_image(source: bytes, target: Path, tools: Tools) -> None:
     """The container that holds a pod's namespaces: one static C program, since there is one in each pod."""
-    with _workshop(target) as work:
+    with workshop(target) as work:
         (work / "pause.c").write_bytes(source)
         argv = ("cc", "-Os", "-static", "-s", "-o", str(work / "pause"), str(work / "pause.c"))
         tools.run("compiling the pause container", argv)
@@ -79,7 +79,7 @@ def pause_image(source: bytes, target: Path, tools: Tools) -> None:
 
 def python_image(suite: str, target: Path, tools: Tools, say: Say) -> None:
     """A Python base from the distribution's packages: no shell, no package manager."""
-    with _workshop(target) as work:
+    with workshop(target) as work:
         progress = Progress(say, f"image python: from the packages of {suite}", 25)
         packages = f"--include={','.join(PYTHON_PACKAGES)}"
         tools.run(
@@ -96,7 +96,7 @@ def python_image(suite: str, target: Path, tools: Tools, say: Say) -> None:
 
 def app_image(base: Path, target: Path, tools: Tools) -> None:
     """The reference app from its own Containerfile, on the Python base."""
-    with _workshop(target) as work:
+    with workshop(target) as work:
         context = work / "context"
         sources.write(sources.app_files(), context)
         builder = Builder(work, tools)
@@ -112,7 +112,7 @@ def _build_and_save(builder: Builder, context: Path, tag: str, target: Path) -> 
 
 
 @contextlib.contextmanager
-def _workshop(target: Path) -> Iterator[Path]:
+def workshop(target: Path) -> Iterator[Path]:
     """A folder inside the part, removed before the part is whole."""
     folder = Path(tempfile.mkdtemp(prefix="work-", dir=target))
     yield folder
