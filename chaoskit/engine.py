@@ -32,7 +32,7 @@ from chaoskit.errors import (
     UnreachableError,
 )
 from chaoskit.journal import Journal
-from chaoskit.model import RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
+from chaoskit.model import IN_CLUSTER, RUN_LABEL, ClusterInfo, LoadStatus, Raw, Target, WatchEvent
 from chaoskit.objects import (
     LOAD,
     SERVER,
@@ -430,7 +430,7 @@ class Engine:
         load, app = experiment.load, experiment.app
         assert load is not None  # noqa: S101 - the caller looked
         service = self._objects.named("service", app.service, self._plan.namespace)
-        target = app.url or address_of(service, app)
+        target = app.url or address_of(service, app, inside=self._info.context == IN_CLUSTER)
         self._ports.load.start(
             LoadPlan(
                 target=target,

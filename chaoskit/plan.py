@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from chaoskit import buckets, promql, scrapes
 from chaoskit.contracts import Action
 from chaoskit.errors import RefusedError, UsageError
-from chaoskit.model import MANAGED_BY, PROTECT_ANNOTATION, RUN_LABEL, Answer, Raw, Right, Target
+from chaoskit.model import MANAGED_BY, OWN_LABEL, PROTECT_ANNOTATION, RUN_LABEL, Answer, Raw, Right, Target
 from chaoskit.objects import (
     CONTROL_PLANE_LABEL,
     PLATFORM_NAMESPACE,
@@ -25,6 +25,7 @@ from chaoskit.objects import (
     annotation,
     controller,
     labels,
+    node_of,
     ready,
     uid,
 )
@@ -155,6 +156,18 @@ def protected(target: Target, objects: Objects, within: str, *, platform: bool =
         return f"{target} is a control-plane node"
     if annotation(found, PROTECT_ANNOTATION):
         return f"{target} carries the annotation {PROTECT_ANNOTATION}"
+    return _ours(found, target, objects)
+
+
+def _ours(found: Raw, target: Target, objects: Objects) -> str:
+    """Whoever breaks what they stand on sees nothing of what follows."""
+    if OWN_LABEL in labels(found):
+        return f"{target} is chaoskit's own"
+    if target.kind == "node":
+        for pod in objects.all("pod"):
+            running = (pod.get("status") or {}).get("phase") == "Running"  # One that has ended keeps its node's name.
+            if OWN_LABEL in labels(pod) and node_of(pod) == target.name and running:
+                return f"{target} carries chaoskit's own pod/{pod['metadata']['name']}"
     return ""
 
 

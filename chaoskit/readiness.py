@@ -86,8 +86,9 @@ def _services(objects: Objects, within: str) -> Iterator[str]:
             yield f"service/{name(service)}: {why}"
 
 
-def address_of(service: Raw | None, app: App) -> str:
-    """The base URL of a Service for the load. ClusterError says what to do if it has none."""
+def address_of(service: Raw | None, app: App, *, inside: bool = False) -> str:
+    """The base URL of a Service for the load. ClusterError says what to do if it has none. `inside`: the load runs in
+    the cluster, where a Service's own address leads to it."""
     fix = "give the app's address as app.url, or name the Service that users reach as app.service"
     if service is None:
         raise ClusterError(f"there is no Service called {app.service}", fix=fix)
@@ -100,6 +101,9 @@ def address_of(service: Raw | None, app: App) -> str:
         host = ingress.get("ip") or ingress.get("hostname")
         if host:
             return f"http://{host}:{app.port}"
+    own = str(service["spec"].get("clusterIP") or "None")
+    if inside and own != "None":  # A headless Service's is called so.
+        return f"http://[{own}]:{app.port}" if ":" in own else f"http://{own}:{app.port}"
     raise ClusterError(f"service/{app.service} has no address that the load can reach", fix=fix)
 
 

@@ -20,12 +20,11 @@ import yaml
 
 from chaoskit.adapters.urls import is_loopback
 from chaoskit.errors import ClusterError
+from chaoskit.model import IN_CLUSTER
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient, Configuration
 
-IN_CLUSTER = "in-cluster"
-"""The name of the context that a pod has without a kubeconfig: its service account."""
 CONNECTIONS = 32
 """Kept open at most: one for each kind watched, and some for calls. More are made and closed as needed."""
 _KEEP_ALIVE = (5, 3, 3)

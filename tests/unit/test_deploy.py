@@ -1,21 +1,26 @@
-"""What is deployed for a janitor: it may do what healing takes of every action, and nothing else."""
+"""What is deployed: a janitor may do what healing takes of every action, a night what its experiments take, and neither
+more."""
 
 from __future__ import annotations
 
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import yaml
+from click.testing import CliRunner
 from stories import EXPERIMENT, NAMESPACE, SHOP, play, story
 from test_rbac import granted
 
-from chaoskit import lease
+from chaoskit import lease, spec
 from chaoskit.actions import ACTIONS
 from chaoskit.adapters.fake import FakeWorld, Fault, manifests
 from chaoskit.cli import cli
 from chaoskit.janitor import Janitor
+from chaoskit.model import IN_CLUSTER, OWN_LABEL
 
-FOLDER = Path(__file__).parents[2] / "deploy" / "janitor"
+DEPLOY = Path(__file__).parents[2] / "deploy"
+JANITOR, NIGHTLY = DEPLOY / "janitor", DEPLOY / "nightly"
 STEPS = {
     "drain_node": "drain_node: {of: deployment/front}",
     "power_off_node": "power_off_node: {of: deployment/front}",
@@ -28,12 +33,12 @@ SAME = {"cordon_node": "drain_node", "freeze_node": "power_off_node", "unplug_no
 """They heal as another one does."""
 
 
-def objects():
-    """All that the kustomization applies."""
-    listed = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
-    found = [o for file in listed["resources"] for o in yaml.safe_load_all((FOLDER / file).read_text())]
+def objects(folder=JANITOR):
+    """All that the kustomization applies, but for what it generates."""
+    listed = yaml.safe_load((folder / "kustomization.yaml").read_text())
+    found = [o for file in listed["resources"] for o in yaml.safe_load_all((folder / file).read_text())]
     for o in found:
-        if not o["kind"].startswith(("Cluster", "Namespace")):
+        if "namespace" in listed and not o["kind"].startswith(("Cluster", "Namespace")):
             o["metadata"]["namespace"] = listed["namespace"]
     return found
 
@@ -88,6 +93,53 @@ def test_a_janitor_may_do_what_healing_takes_and_nothing_else(tmp_path):
 def test_every_action_that_leaves_something_is_among_those_tried():
     leaves = {verb for verb, action in ACTIONS.items() if action.annotates}
     assert {SAME.get(verb, verb) for verb in leaves} == set(STEPS)
+
+
+# ── a night in the cluster ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def night():
+    """(the CronJob, its pod)."""
+    (found,) = (o for o in objects(NIGHTLY) if o["kind"] == "CronJob")
+    return found, found["spec"]["jobTemplate"]["spec"]["template"]
+
+
+def test_a_night_has_the_rights_that_its_experiments_need_and_no_others():
+    files = sorted(str(path) for path in (NIGHTLY / "experiments").iterdir())
+    written = CliRunner().invoke(cli, ["rbac", *files], catch_exceptions=False).output
+    assert (NIGHTLY / "rights.yaml").read_text() == written
+    (account,) = (o for o in objects(NIGHTLY) if o["kind"] == "ServiceAccount")
+    cron, pod = night()
+    assert pod["spec"]["serviceAccountName"] == account["metadata"]["name"]
+    assert cron["metadata"]["namespace"] == account["metadata"]["namespace"]
+
+
+def test_a_night_runs_the_experiments_that_the_kustomization_names():
+    listed = yaml.safe_load((NIGHTLY / "kustomization.yaml").read_text())
+    (generated,) = listed["configMapGenerator"]
+    assert sorted(generated["files"]) == sorted(f"experiments/{f.name}" for f in (NIGHTLY / "experiments").iterdir())
+    cron, pod = night()
+    assert generated["namespace"] == cron["metadata"]["namespace"]
+    for file in generated["files"]:
+        experiment = spec.load(NIGHTLY / file)
+        assert experiment.labels["tier"] == "nightly"
+        assert experiment.app.namespace == cron["metadata"]["namespace"]
+    (container,) = pod["spec"]["containers"]
+    command = cli.commands["run"]
+    given = command.make_context("run", [*container["args"]]).params
+    assert (given["context"], given["yes"], given["labels"]) == (IN_CLUSTER, True, ("tier=nightly",))
+    assert container["workingDir"] in {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert pod["metadata"]["labels"][OWN_LABEL]
+
+
+def test_they_run_the_image_that_is_built_here():
+    version = tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"]
+    (deployment,) = (o for o in objects() if o["kind"] == "Deployment")
+    for pod in (night()[1], deployment["spec"]["template"]):
+        assert [c["image"] for c in pod["spec"]["containers"]] == [f"chaoskit:{version}"]
+
+
+# ── the janitor's pods ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_two_of_them_run_by_their_own_account():

@@ -12,7 +12,7 @@ from chaoskit import plan, spec
 from chaoskit.actions.cordon_node import CordonNode
 from chaoskit.actions.kill_pod import KillPod
 from chaoskit.errors import RefusedError, UsageError
-from chaoskit.model import PROTECT_ANNOTATION, Right, Target
+from chaoskit.model import OWN_LABEL, PROTECT_ANNOTATION, Right, Target
 from chaoskit.objects import CONTROL_PLANE_LABEL, Objects
 
 NS = "shop"
@@ -145,6 +145,34 @@ def test_nodes_are_limited_by_their_own_share(nodes, count, most):
     except RefusedError:
         return
     assert len(chosen) <= max(1, Fraction(most, 100) * nodes)
+
+
+def own(phase="Running"):
+    return {
+        "metadata": {
+            "name": "nightly",
+            "namespace": NS,
+            "uid": "uid-own",
+            "labels": {"app": "front", OWN_LABEL: "true"},
+        },
+        "spec": {"nodeName": "node1"},
+        "status": {"phase": phase},
+    }
+
+
+def test_chaoskit_s_own_pods_and_their_nodes_are_never_hit():
+    found = objects([own(), pod("a", node="node1"), pod("b", node="node2")], [node("node1"), node("node2")])
+    drain = CordonNode(of="deployment/front")
+    assert {choose(drain, found, seed)[0].name for seed in range(20)} == {"node2"}
+    kill = KillPod(of="deployment/front")
+    assert {choose(kill, found, seed)[0].name for seed in range(20)} == {"a", "b"}
+    with pytest.raises(RefusedError, match=r"node/node1 carries chaoskit's own pod/nightly"):
+        choose(CordonNode(name="node1"), found)
+
+
+def test_a_night_that_is_over_protects_no_node():
+    found = objects([own("Succeeded"), pod("a", node="node1")], [node("node1")])
+    assert choose(CordonNode(name="node1"), found)[0].name == "node1"
 
 
 def test_control_plane_and_protected_nodes_are_never_hit():

@@ -118,6 +118,27 @@ def test_the_load_balancer_s_address_is_the_app_s():
 
 
 @pytest.mark.parametrize(
+    ("own", "url"), [("10.96.0.7", "http://10.96.0.7:80"), ("fd00::7", "http://[fd00::7]:80"), ("None", ""), ("", "")]
+)
+def test_in_the_cluster_a_service_s_own_address_will_do(own, url):
+    found = service(address="")
+    found["spec"]["clusterIP"] = own
+    if url:
+        assert address_of(found, App(), inside=True) == url
+    else:
+        with pytest.raises(ClusterError, match="has no address"):
+            address_of(found, App(), inside=True)
+    with pytest.raises(ClusterError, match="has no address"):
+        address_of(found, App())
+
+
+def test_in_the_cluster_the_load_balancer_s_address_comes_first():
+    found = service()
+    found["spec"]["clusterIP"] = "10.96.0.7"
+    assert address_of(found, App(), inside=True) == "http://10.89.100.1:80"
+
+
+@pytest.mark.parametrize(
     ("found", "says"),
     [
         (None, "there is no Service called front"),
