@@ -1,4 +1,4 @@
-"""The image of chaoskit itself, made on this machine without a registry, on the embedded cluster's Python base.
+"""The image of chaoskit itself, made on this machine without a registry, on the distribution's own Python.
 
 `python -m chaoskit.cluster.ownimage` (`make image`) makes it from a checkout, and prints where its archive is. Nothing
 of the embedded cluster needs it: it is for running chaoskit in a cluster.
@@ -52,7 +52,7 @@ def _checkout() -> Path:
 
 
 class _Plan:
-    """The Python base, the libraries, which change seldom, and the image with chaoskit's own code."""
+    """A Python base, the libraries, which change seldom, and the image with chaoskit's own code."""
 
     def __init__(self, checkout: Path, store: Store, say: Say) -> None:
         self.store = store
@@ -62,10 +62,10 @@ class _Plan:
         self._dependencies: list[str] = project["dependencies"]
         self._tag = f"chaoskit:{project['version']}"
         self._source = _source(checkout)
-        self._base = python_part(store, say)
+        self._base = python_part(store, say, "own-base", containers.WHEELS_PACKAGES)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._libraries = Part(
-            "own-libraries", (python, platform.machine(), *self._dependencies), self._install_libraries, 45.0
+            "own-libraries", (python, platform.machine(), *self._dependencies), self._install_libraries, 30.0
         )
         inputs = (self._base.folder_name, self._libraries.folder_name, *_digests(self._source))
         self.image = Part("own-image", inputs, self._build_image, 25.0)
@@ -76,7 +76,7 @@ class _Plan:
             for part in self.store.missing(self.parts):
                 self._say(f"{part.name}: about {part.expected_s:.0f} s")
                 self.store.make(part)
-            self.store.prune(self.parts, [self._libraries.name, self.image.name], time.time())
+            self.store.prune(self.parts, [part.name for part in self.parts], time.time())
 
     def _install_libraries(self, target: Path) -> None:
         argv = (*PIP, "--target", str(target / LIBRARIES), *self._dependencies)

@@ -9,7 +9,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -60,13 +60,15 @@ def ensure(say: Say) -> Toolset:
     return plan.toolset()
 
 
-def python_part(store: Store, say: Say) -> Part:
-    """The Python base: what other images are built on."""
+def python_part(
+    store: Store, say: Say, name: str = "image-python", packages: Sequence[str] = containers.PYTHON_PACKAGES
+) -> Part:
+    """A Python base: what other images are built on."""
     suite = containers.suite(_os_release())
     return Part(
-        "image-python",
-        (suite, platform.machine(), *containers.PYTHON_PACKAGES, containers.PYTHON_FILE),
-        lambda target: containers.python_image(suite, target, tools_of(store), say),
+        name,
+        (suite, platform.machine(), *packages, containers.PYTHON_FILE),
+        lambda target: containers.python_image(suite, packages, target, tools_of(store), say),
         25.0,
     )
 

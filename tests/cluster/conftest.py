@@ -70,8 +70,8 @@ def own_image(embedded_cluster: EmbeddedCluster) -> str:
     """chaoskit's own image, made from this checkout and loaded."""
     from chaoskit.cluster import ownimage
 
-    ((image,), _) = embedded_cluster.load(ownimage.ensure(print))
-    return image
+    images, _ = embedded_cluster.load(ownimage.ensure(print))
+    return images[0]
 
 
 @pytest.fixture

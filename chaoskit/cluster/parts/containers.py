@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,8 @@ PYTHON = f"{PREFIX}python:1"
 ARCHIVE = "image.tar"
 # What the reference app imports needs no more; libpython3-stdlib holds the modules, python3-minimal the interpreter.
 PYTHON_PACKAGES = ("python3-minimal", "libpython3-stdlib", "ca-certificates")
+# What libraries in wheels expect to find: most of C++'s bring nothing but themselves.
+WHEELS_PACKAGES = (*PYTHON_PACKAGES, "libstdc++6")
 # The suite where the machine's own is no Debian or Ubuntu release.
 DEFAULT_SUITE = "bookworm"
 # Everything may be run: the images are our own, and nothing is pulled.
@@ -77,14 +79,14 @@ def pause_image(source: bytes, target: Path, tools: Tools) -> None:
         program_image("pause", work / "pause", target, tools)
 
 
-def python_image(suite: str, target: Path, tools: Tools, say: Say) -> None:
+def python_image(suite: str, packages: Sequence[str], target: Path, tools: Tools, say: Say) -> None:
     """A Python base from the distribution's packages: no shell, no package manager."""
     with workshop(target) as work:
         progress = Progress(say, f"image python: from the packages of {suite}", 25)
-        packages = f"--include={','.join(PYTHON_PACKAGES)}"
+        included = f"--include={','.join(packages)}"
         tools.run(
             "mmdebstrap",
-            ("mmdebstrap", "--variant=extract", packages, suite, str(work / "base.tar")),
+            ("mmdebstrap", "--variant=extract", included, suite, str(work / "base.tar")),
             environment={"TMPDIR": str(work)},
             isolated=True,
             on_line=lambda _: progress.tick(),
