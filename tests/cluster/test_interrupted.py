@@ -144,14 +144,14 @@ app: {manifests: web.yaml, service: web}
 load: {locustfile: none, pulse: {period: 10ms}}
 steady_state: {hold: [pulse_failures < 1%], for: 1s}
 steps:
-  - name: all at once
-    kill_pod: {of: deployment/web, count: 2, mode: now}
+  - name: to nobody
+    switch_service: {of: service/web, to: {app: nobody}}
     watch: 30s
   - name: never taken
     kill_pod: {of: deployment/web}
     watch: 1s
 expect:
-  - outage: {of: all at once, at_most: 30s}
+  - outage: {of: to nobody, at_most: 30s}
 safety: {at_most: 100%, stop_if: [pulse_failures > 20%]}
 """
 STOPPED_WITHIN_S = 0.3
