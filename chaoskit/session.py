@@ -457,7 +457,8 @@ def check_opt_in(cluster: Cluster, plan: Plan, *, own: bool) -> None:
 def check_rights(cluster: Cluster, plan: Plan) -> None:
     """A run that lacks a right would break off half-way, or could not put back what it broke. Only the Events that tell
     owners of a run can be done without."""
-    needed = (right for right in healing.rights(plan) if right not in notices.rights(plan))
+    optional = notices.rights(plan)
+    needed = (right for right in healing.rights(plan) if right not in optional)
     missing = [str(right) for right in needed if _is_refused(cluster, right)]
     if missing:
         raise UsageError(

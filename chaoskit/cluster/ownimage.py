@@ -57,7 +57,6 @@ class _Plan:
     def __init__(self, checkout: Path, store: Store, say: Say) -> None:
         self.store = store
         self._say = say
-        self._checkout = checkout
         project: Mapping[str, Any] = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         self._dependencies: list[str] = project["dependencies"]
         self._tag = f"chaoskit:{project['version']}"
