@@ -4,18 +4,34 @@ that it was granted and beside the journals of its runs.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster.embedded import EmbeddedCluster
 from chaoskit.journal import Entry
+from chaoskit.model import Raw
 
 WRITES = ("create", "update", "patch", "delete")
 REVIEW = "selfsubjectaccessreviews"
+
+
+@contextlib.contextmanager
+def granting(roles: Sequence[Raw], api: KubeCluster) -> Iterator[None]:
+    """Roles and their bindings, until the end."""
+    for role in roles:
+        api.apply(role)
+    try:
+        yield
+    finally:
+        for role in roles:
+            about = role["metadata"]
+            api.delete(role["kind"].lower(), about["name"], about.get("namespace", ""))
 
 
 def log_size(cluster: EmbeddedCluster) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from audited import Asked, announced, asked_by, granted, written
+from audited import Asked, announced, asked_by, granted, granting, written
 from started import Started, chaoskit, kubeconfig_of, residue, until
 
 from chaoskit import journal, rbac, spec
@@ -174,11 +174,6 @@ def test_no_right_of_any_experiment_can_be_left_out(
 def all_but(left_out: Right, plan: Plan, theirs: KubeCluster, ours: KubeCluster) -> Iterator[None]:
     """What the plan needs is granted, but for one right, until the end."""
     others = [right for right in rbac.needed([plan]) if right != left_out]
-    roles = list(rbac.roles(others, "all-but-one", HOME))
-    for role in roles:
-        theirs.apply(role)
-    until("the others", lambda: all(ours.allowed(right) for right in others) and not ours.allowed(left_out))
-    yield
-    for role in roles:
-        about = role["metadata"]
-        theirs.delete(role["kind"].lower(), about["name"], about.get("namespace", ""))
+    with granting(list(rbac.roles(others, "all-but-one", HOME)), theirs):
+        until("the others", lambda: all(map(ours.allowed, others)) and not ours.allowed(left_out))
+        yield

@@ -11,7 +11,6 @@ in runs/gallery.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
@@ -22,7 +21,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from audited import announced, asked_by, log_size, written
+from audited import announced, asked_by, granting, log_size, written
 from started import kubeconfig_of
 
 from chaoskit import journal, rbac, spec
@@ -30,7 +29,7 @@ from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster import embedded
 from chaoskit.cluster.embedded import EmbeddedCluster
 from chaoskit.lease import SHARED
-from chaoskit.model import Raw, Verdict
+from chaoskit.model import Verdict
 from chaoskit.rbac import ACCOUNT
 from chaoskit.session import Options, Run, Session
 from chaoskit.units import show
@@ -128,19 +127,6 @@ class Stage:
     kubeconfig: Path
     kept: Kept
 
-    @contextlib.contextmanager
-    def granted(self, roles: Sequence[Raw]) -> Iterator[None]:
-        for role in roles:
-            self.api.apply(role)
-        try:
-            yield
-        finally:
-            for role in roles:
-                if role["kind"] != "ServiceAccount":
-                    self.api.delete(
-                        role["kind"].lower(), role["metadata"]["name"], role["metadata"].get("namespace", "")
-                    )
-
 
 @pytest.fixture(scope="module")
 def stage(no_dead_clusters: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
@@ -167,8 +153,8 @@ def run(experiment: Path, app: Path | None, stage: Stage) -> Run:
     began, load, logged = time.monotonic(), os.getloadavg()[0], log_size(stage.cluster)
     options = Options(cluster=CLUSTER, kubeconfig=stage.kubeconfig, seed=7, runs=ROOT / "runs" / "gallery")
     with Session(options, print) as session:
-        roles = list(rbac.documents([session.plan(loaded)]))
-        with stage.granted(roles):
+        _, *roles = rbac.documents([session.plan(loaded)])  # The first is the account, which is there.
+        with granting(roles, stage.api):
             done = session.run(loaded, lambda _live: None)
     row = Row(
         done.result.verdict.value,
