@@ -83,14 +83,21 @@ def test_nodes_are_ready_in_three_zones(kube: Kube) -> None:
 
 def test_a_pod_reaches_every_endpoint_by_name_its_own_node_s_too(kube: Kube, shop: str) -> None:
     url = "http://web.default.svc.cluster.local"
-    ask = f"import urllib.request as u; print([u.urlopen({url!r}, timeout=5).read() for _ in range(40)])"
+    ask = f"""if True:
+        import urllib.request
+        try:
+            print([urllib.request.urlopen({url!r}, timeout=5).read() for _ in range(40)])
+        except OSError as error:
+            print(error)
+    """
     names = [pod["metadata"]["name"] for pod in kube.get("pods", "-l", "app=web")["items"]]
 
     def reached(asker: str) -> bool:
         answers = kube("exec", asker, "--", "python3", "-c", ask)
         return all(name in answers for name in names)
 
-    for name in names:  # kube-proxy writes its rules at most once a second.
+    # kube-proxy writes its rules at most once a second: until then some are not reached, or the Service is refused.
+    for name in names:
         wait_for(lambda name=name: reached(name), f"{name} to reach all of {names}", 10.0)
 
 
