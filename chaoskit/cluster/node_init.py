@@ -112,10 +112,10 @@ def start(server: dict[str, Any]) -> int:
     return os.posix_spawnp(argv[0], argv, {**os.environ, **server["env"]}, file_actions=actions)
 
 
-def run_all(commands: list[list[str]], server: dict[str, Any]) -> None:
-    """Run commands to their end, with their output in the log of the server that is to follow. One that fails is told
+def prepare(server: dict[str, Any]) -> None:
+    """Run what a server's first start waits for, to its end, with its output in the server's log. What fails is told
     there, and is no reason to keep the node down."""
-    for argv in commands:
+    for argv in server["first"]:
         os.waitpid(start({**server, "argv": argv}), 0)
 
 
@@ -161,8 +161,7 @@ def main() -> None:
     servers = {}
     for server in spec["servers"]:
         await_path(server["after"], spec["server_start_deadline_s"])
-        if server is spec["servers"][-1]:
-            run_all(spec["before_last"], server)
+        prepare(server)
         servers[start(server)] = server
     reap(servers)
 

@@ -291,14 +291,13 @@ state = "/run/containerd"
                 images.LAYERS: str(images.layers(self._site.toolset.template)),
             },
             "servers": [
-                {"argv": argv, "after": after, "env": MEMORY, "log": str(logs / f"{argv[0]}-{self.name}.log")}
-                for argv, after in self._servers()
+                {**server, "env": MEMORY, "log": str(logs / f"{server['argv'][0]}-{self.name}.log")}
+                for server in self._servers()
             ],
-            # The images that the user has loaded, before the kubelet may start a pod of them.
-            "before_last": [importing(kept.name) for kept in archives.kept_in(self._site.folder.images)],
         }
 
-    def _servers(self) -> list[tuple[list[str], str]]:
+    def _servers(self) -> list[dict[str, Any]]:
+        """What each is started with, the path that it waits for, and the commands that are run before it."""
         kubelet = [
             "kubelet",
             f"--config={CONFIG}/kubelet.yaml",
@@ -308,10 +307,12 @@ state = "/run/containerd"
             f"--node-labels={','.join(f'{key}={value}' for key, value in own_labels(self.number).items())}",
             "--housekeeping-interval=1s",
         ]
+        # What the user has loaded, before the kubelet may start a pod of it.
+        loaded = [importing(kept.name) for kept in archives.kept_in(self._site.folder.images)]
         return [
-            (["containerd", f"--config={CONFIG}/containerd.toml"], CONFIG),
-            (["kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"], CONFIG),
-            (kubelet, CONTAINERD_SOCKET),
+            {"argv": ["containerd", f"--config={CONFIG}/containerd.toml"], "after": CONFIG, "first": []},
+            {"argv": ["kube-proxy", f"--config={CONFIG}/kube-proxy.yaml"], "after": CONFIG, "first": []},
+            {"argv": kubelet, "after": CONTAINERD_SOCKET, "first": loaded},
         ]
 
 
