@@ -19,6 +19,17 @@ from chaoskit.model import Raw
 
 WRITES = ("create", "update", "patch", "delete")
 REVIEW = "selfsubjectaccessreviews"
+ASKED_OF_PODS = ("call", "look_up", "reach")
+ASKED_OF_THE_SUPERVISOR = (
+    "freeze_node",
+    "freeze_server",
+    "kill_container",
+    "kill_server",
+    "power_off_node",
+    "unplug_node",
+)
+ASKED_ELSEWHERE = (*ASKED_OF_PODS, *ASKED_OF_THE_SUPERVISOR, "change_load", "undo")
+"""Acts that change nothing by the API themselves, on an embedded cluster; what an `undo` puts back has its own lines."""
 
 
 @contextlib.contextmanager
@@ -113,7 +124,7 @@ def announced(entries: tuple[Entry, ...]) -> Counter[tuple[str, str]]:
         target = intent["target"]
         key = (f"{target['kind']}s", target["name"])
         marks = 1 if intent["change"] and target["kind"] != "namespace" else 0
-        found[key] += marks + (n in done)
+        found[key] += marks + (n in done and intent["verb"] not in ASKED_ELSEWHERE)
     for entry in entries:
         if entry.kind == "healed" and entry.data["n"] in intents:
             target = intents[entry.data["n"]]["target"]
