@@ -19,17 +19,10 @@ from chaoskit.model import Raw
 
 WRITES = ("create", "update", "patch", "delete")
 REVIEW = "selfsubjectaccessreviews"
-ASKED_OF_PODS = ("call", "look_up", "reach")
-ASKED_OF_THE_SUPERVISOR = (
-    "freeze_node",
-    "freeze_server",
-    "kill_container",
-    "kill_server",
-    "power_off_node",
-    "unplug_node",
-)
-ASKED_ELSEWHERE = (*ASKED_OF_PODS, *ASKED_OF_THE_SUPERVISOR, "change_load", "undo")
-"""Acts that change nothing by the API themselves, on an embedded cluster; what an `undo` puts back has its own lines."""
+NO_OBJECTS = ("server", "load", "step")
+"""Kinds of targets that the API server knows nothing of. What is put back of a step has lines of its own."""
+ASKED_ELSEWHERE = ("call", "look_up", "reach", "kill_container", "power_off_node", "freeze_node", "unplug_node")
+"""Acts on objects that are asked of pods, or of an embedded cluster's supervisor, and are no change by the API."""
 
 
 @contextlib.contextmanager
@@ -118,7 +111,8 @@ def written(asked: list[Asked]) -> Counter[tuple[str, str]]:
 def announced(entries: tuple[Entry, ...]) -> Counter[tuple[str, str]]:
     """How often the journal says that each object was changed."""
     found: Counter[tuple[str, str]] = Counter()
-    intents = {e.data["n"]: e.data for e in entries if e.kind == "intent"}
+    told = (e.data for e in entries if e.kind == "intent")
+    intents = {data["n"]: data for data in told if data["target"]["kind"] not in NO_OBJECTS}
     done = {e.data["n"] for e in entries if e.kind == "outcome" and e.data["outcome"] == "done"}
     for n, intent in intents.items():
         target = intent["target"]
