@@ -4,6 +4,10 @@ New connections lead over every node that is Ready and not excluded by label, fr
 With `externalTrafficPolicy: Local` they lead only over those that hold a ready endpoint, since the others would drop
 what they get. A cordoned node stays in the path, as with cloud providers. A connection keeps its node. Without any node
 the address is unreachable at once, instead of a hole that swallows packets.
+
+Addresses are given in turn. The nodes remember a connection whose pod died without a word for five days, and send
+what comes from the same port to the same address after that pod, as if it were there. A Service that is made anew
+under its name has its address back.
 """
 
 from __future__ import annotations
@@ -42,6 +46,8 @@ class LoadBalancer:
         self._routes: dict[str, tuple[str, ...]] = {}
         self._lost: frozenset[str] = frozenset()
         self._serving: set[str] = set()
+        self._given: dict[str, str] = {}
+        """The address of each Service that ever had one, the latest last."""
 
     async def run(self) -> None:
         with self._watched.news() as news:
@@ -55,7 +61,8 @@ class LoadBalancer:
         """Bring everything up to date with what is seen; whether all of it succeeded."""
         seen = self._watched
         balanced = [service for service in seen["services"] if is_balanced(service)]
-        assigned = [await self._assign(service, address) for service, address in missing_addresses(balanced)]
+        waiting = missing_addresses(balanced, self._given)
+        assigned = [await self._assign(service, address) for service, address in waiting]
         usable = [node for node in seen["nodes"] if is_usable(node)]
         await self._update_serving(node_address(node) for node in usable)
         serving = [node for node in usable if node_address(node) in self._serving]
@@ -74,6 +81,8 @@ class LoadBalancer:
         self._serving |= {address for address, answer in zip(asked, answers, strict=True) if answer}
 
     async def _assign(self, service: Object, address: str) -> bool:
+        self._given.pop(full_name(service), None)
+        self._given[full_name(service)] = address
         meta = service["metadata"]
         path = f"/api/v1/namespaces/{meta['namespace']}/services/{meta['name']}/status"
         status = {"status": {"loadBalancer": {"ingress": [{"ip": address, "ipMode": "VIP"}]}}}
@@ -127,14 +136,26 @@ def address_of(service: Object) -> str:
     return str(ingress[0].get("ip", ""))
 
 
-def missing_addresses(services: Iterable[Object]) -> list[tuple[Object, str]]:
-    """The Services without an address, oldest first, each with a free one."""
+def full_name(service: Object) -> str:
+    return f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+
+
+def missing_addresses(services: Iterable[Object], given: Mapping[str, str]) -> list[tuple[Object, str]]:
+    """The Services without an address, oldest first, each with a free one: that which it had before, or else one that
+    was never `given`, or else the one that was given longest ago."""
     known = list(services)
     used = {address_of(service) for service in known}
-    free = (address for address in ADDRESSES if address not in used)
+    turn = {address: number for number, address in enumerate(given.values())}
+    free = [address for address in sorted(ADDRESSES, key=lambda address: turn.get(address, -1)) if address not in used]
     waiting = [service for service in known if not address_of(service)]
     waiting.sort(key=lambda service: (service["metadata"]["creationTimestamp"], service["metadata"]["uid"]))
-    return list(zip(waiting, free, strict=False))
+    found = []
+    for service in waiting[: len(free)]:
+        before = given.get(full_name(service), "")
+        address = before if before in free else free[0]
+        free.remove(address)
+        found.append((service, address))
+    return found
 
 
 def paths(service: Object, nodes: Iterable[Object], slices: Iterable[Object]) -> tuple[str, ...]:

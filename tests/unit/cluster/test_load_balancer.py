@@ -76,13 +76,28 @@ def test_the_oldest_waiting_service_gets_the_first_free_address() -> None:
         service("old"),
         service("served", address="10.89.100.1"),
     ]
-    given = [(item["metadata"]["name"], address) for item, address in missing_addresses(services)]
+    given = [(item["metadata"]["name"], address) for item, address in missing_addresses(services, {})]
     assert given == [("old", "10.89.100.2"), ("young", "10.89.100.3")]
 
 
 def test_an_address_is_not_given_twice_when_all_are_used() -> None:
     used = [service(f"s{i}", address=f"10.89.100.{i}") for i in range(1, 255)]
-    assert missing_addresses([*used, service("late")]) == []
+    assert missing_addresses([*used, service("late")], {}) == []
+
+
+def test_what_another_service_had_is_given_again_when_nothing_else_is_left() -> None:
+    """What is left of its connections would swallow the new one's."""
+    had = {"yesterday/front": "10.89.100.2", "today/front": "10.89.100.1"}
+    assert [address for _, address in missing_addresses([service("front")], had)] == ["10.89.100.3"]
+    used = [service(f"s{i}", address=f"10.89.100.{i}") for i in range(3, 255)]
+    assert [address for _, address in missing_addresses([*used, service("front")], had)] == ["10.89.100.2"]
+
+
+def test_a_service_that_is_made_anew_has_its_address_back() -> None:
+    had = {"shop/front": "10.89.100.7", "shop/other": "10.89.100.8"}
+    assert [address for _, address in missing_addresses([service("front")], had)] == ["10.89.100.7"]
+    taken = [service("front"), service("thief", address="10.89.100.7")]
+    assert [address for _, address in missing_addresses(taken, had)] == ["10.89.100.1"]
 
 
 def test_other_services_are_left_alone() -> None:
