@@ -73,6 +73,13 @@ def _cluster_options(command: Any) -> Any:  # noqa: ANN401 - a click decorator
         ),
         click.option("--namespace", "-n", default="", help="The name of the fresh namespace."),
         click.option("--seed", type=int, help="Makes the choice of targets repeatable."),
+        click.option(
+            "--load-image",
+            default="",
+            envvar="CHAOSKIT_LOAD_IMAGE",
+            metavar="IMAGE",
+            help="With load.workers: chaoskit's own image, as your nodes know it.",
+        ),
     ):
         command = option(command)
     return command
@@ -101,6 +108,7 @@ def _options(given: dict[str, Any], out: Path | None = None) -> Options:
         push_gateway=given.get("push_gateway", ""),
         metrics_address=given.get("metrics_address", ""),
         grafana=given.get("grafana", ""),
+        load_image=given.get("load_image", ""),
     )
 
 

@@ -281,13 +281,18 @@ class Record:
     metrics: Mapping[str, str]
     """The experiment's named queries, filled in."""
     statuses: tuple[Mapping[str, Any], ...] = ()
-    """What the load's processes said of themselves once a second: at, who, users, cpu, late_p99_s, not_sent …"""
+    """What the load said of itself once a second: at, who, users, cpu, late_p99_s, clock_s, not_sent …"""
     notes: tuple[str, ...] = ()
     sights: tuple[Sight, ...] = ()
     ledger: tuple[Mapping[str, Any], ...] = ()
     """What the built-in writers learned, in the order of learning (see load/writer.py); empty for other loads."""
     commit: str = ""
     """Of the repository that the experiment was run from; `-dirty` behind it: with changes. Empty: it is not known."""
+
+    @property
+    def load_clock_s(self) -> float:
+        """How far the times of the load's samples may be from the run's own: zero where they share a clock."""
+        return max((float(status.get("clock_s", 0.0)) for status in self.statuses), default=0.0)
 
     def step(self, name: str) -> StepRecord | None:
         return next((s for s in self.steps if s.name == name), None)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chaoskit import buckets, conditions, heal, journal, notices, plan, record, scrapes, units
+from chaoskit import buckets, conditions, heal, journal, loadpods, notices, plan, record, scrapes, units
 from chaoskit.conditions import MEASURES, Condition
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import (
@@ -49,7 +49,7 @@ from chaoskit.objects import (
 from chaoskit.objects import condition as has_condition
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Happening, LeaseLost, Load, LoadPlan, Metrics, Signalled, Watching
-from chaoskit.readiness import address_of, unready
+from chaoskit.readiness import address_of, hopeless, unready
 from chaoskit.samples import Sample
 from chaoskit.spec import Experiment, Step
 
@@ -71,6 +71,7 @@ LONGEST_MEMORY_S = 60.0
 STOP_WINDOW_S = 2.0
 ARRIVAL_S = 1.0
 """Samples of two recordings that end at about the same time are taken in within this."""
+OWN_IMAGE = "make image builds chaoskit's own image; name one that your nodes can have with --load-image"
 UNKNOWN = ClusterInfo("", "", "", "")
 
 
@@ -254,10 +255,10 @@ class Engine:
             self._log_load()
             if self._armed and not self._healing:
                 self._check_cluster()
-                self._check_load()
                 self._check_stop(now, queried=True)
         self._refresh(now)
         if self._armed and not self._healing:
+            self._check_load()
             self._check_stop(now, queried=False)
 
     def _log_load(self) -> None:
@@ -270,6 +271,7 @@ class Engine:
                 users=status.users,
                 cpu=round(status.cpu, 3),
                 late_p99_s=status.late_p99_s,
+                clock_s=status.clock_s,
                 sent=status.sent,
                 not_sent=status.not_sent,
             )
@@ -310,6 +312,7 @@ class Engine:
             return
         ended = [s for s in self._statuses.values() if s.error or s.done]
         if lost := self._ports.load.lost() or "; ".join(f"{s.who}: {s.error or 'it ended by itself'}" for s in ended):
+            self._check_cluster()
             raise PortError("the load ended before the run did", why=lost, fix="see logs/ in the run's folder")
 
     def _check_stop(self, now: float, *, queried: bool) -> None:
@@ -396,7 +399,8 @@ class Engine:
 
     def _own_pods(self) -> list[Raw]:
         """The app's, whatever else is watched."""
-        return [pod for pod in self._objects.all("pod") if namespace(pod) == self._plan.namespace]
+        pods = (pod for pod in self._objects.all("pod") if namespace(pod) == self._plan.namespace)
+        return [pod for pod in pods if loadpods.ROLE_LABEL not in labels(pod)]
 
     def _await_ready(self) -> None:
         app, within = self._experiment.app, self._plan.namespace
@@ -429,8 +433,9 @@ class Engine:
         self._phase("load")
         load, app = experiment.load, experiment.app
         assert load is not None  # noqa: S101 - the caller looked
+        pods = self._start_pods()
         service = self._objects.named("service", app.service, self._plan.namespace)
-        target = app.url or address_of(service, app, inside=self._info.context == IN_CLUSTER)
+        target = app.url or address_of(service, app, inside=bool(pods) or self._info.context == IN_CLUSTER)
         self._ports.load.start(
             LoadPlan(
                 target=target,
@@ -447,7 +452,9 @@ class Engine:
                 seed=self._plan.seed,
                 namespace=self._plan.namespace,
                 cluster=self._info.context,
-                metrics_address=self._plan.metrics_address,
+                metrics_address=loadpods.metrics_address(self._plan) if pods else self._plan.metrics_address,
+                pods={who: name(pod) for who, pod in pods.items()},
+                master_host=loadpods.ip(pods[loadpods.MASTER]) if loadpods.MASTER in pods else "",
             ),
             self._clock.origin_ns,
             self._clock.post,
@@ -456,6 +463,30 @@ class Engine:
         wanted = {"pulse", "locust"} if experiment.locustfile else {"pulse"}
         if not self.wait_until(lambda: self._sending(wanted), LOAD_WITHIN_S, "the load's first requests"):
             raise PortError("the load sent nothing", where=target, why=self._ports.load.lost() or "no request went out")
+
+    def _start_pods(self) -> Mapping[str, Raw]:
+        """The pods that carry the load, running, by whose process each is for; none where the load is not in pods."""
+        wanted = loadpods.manifests(self._plan, self._longest_run())
+        for manifest in wanted.values():
+            target = Target("pod", name(manifest), self._plan.namespace, "")
+            intent = self._intend("start a pod of the load", target, heal.LOAD_POD, "", {"created": True})
+            self._cluster.create(manifest, self._plan.namespace)
+            self._write("outcome", n=intent.n, step="", outcome="done")
+        within = self._experiment.app.ready_within
+        if not self.wait_until(lambda: not self._late(wanted), within, "the pods of the load"):
+            raise ClusterError(
+                f"the load's pods did not run within {within:.0f} s",
+                why=self._late(wanted),
+                fix="lower load.workers, or give the cluster's nodes more room",
+            )
+        return loadpods.found(wanted, self._objects)
+
+    def _late(self, wanted: Mapping[str, Raw]) -> str:
+        """Which of the load's pods does not run yet, and why; raises at once for what waiting does not mend."""
+        for pod in loadpods.found(wanted, self._objects).values():
+            if why := hopeless(pod):
+                raise ClusterError("the load's pods cannot start", where=f"pod/{name(pod)}", why=why, fix=OWN_IMAGE)
+        return loadpods.late(wanted, self._objects)
 
     def _sending(self, wanted: set[str]) -> bool:
         for who in wanted:

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from chaoskit import journal, lease, marks, notices, plan
+from chaoskit import journal, lease, loadpods, marks, notices, plan
 from chaoskit.actions import ACTIONS
 from chaoskit.contracts import Action, Healed, Intent
 from chaoskit.errors import ChaoskitError, ForbiddenError, NotFoundError, PortError, UsageError
@@ -24,6 +24,8 @@ from chaoskit.ports import Cluster
 
 NAMESPACE = "namespace"
 """The verb of the engine's own act: a fresh namespace for the app."""
+LOAD_POD = "load_pod"
+"""The verb of another: a pod that carries the load."""
 UNREADABLE = "unreadable"
 """The verb that stands for an annotation of ours that somebody changed into something else."""
 GONE_WITHIN_S = 90.0
@@ -40,8 +42,11 @@ def rights(planned: Plan) -> tuple[Right, ...]:
     """All that a run and its healing need to be allowed. What an action's healing takes is among the action's own."""
     own = _namespace_rights(planned.namespace) if planned.fresh else ()
     kinds = annotated_kinds(step.action for step in planned.experiment.steps)
-    looks = (_look_right(kind, planned.namespace) for kind in kinds)
-    return tuple(dict.fromkeys((*plan.rights(planned), *lease.rights(planned), *notices.rights(planned), *own, *looks)))
+    looks = (_look_right(kind, planned.namespace) for kind in (*kinds, "pod"))
+    load = loadpods.rights(planned)
+    return tuple(
+        dict.fromkeys((*plan.rights(planned), *load, *lease.rights(planned), *notices.rights(planned), *own, *looks))
+    )
 
 
 def annotated_kinds(actions: Iterable[Action | type[Action]]) -> tuple[str, ...]:
@@ -136,15 +141,16 @@ def found_in(cluster: Cluster, run: str = "", within: str = "") -> list[Intent]:
             for intent in _annotated(kind, o, run):
                 seen.setdefault((intent.run, intent.n, intent.target.uid), intent)
     found = sorted(seen.values(), key=lambda intent: intent.n)
+    found += _load_pods(cluster, run, within)
     with suppress(*((ForbiddenError,) if run else ())):
         found += _spaces(cluster, run)
     return found
 
 
-def _listed(cluster: Cluster, kind: str, run: str, within: str) -> Sequence[Raw]:
+def _listed(cluster: Cluster, kind: str, run: str, within: str, selector: str = "") -> Sequence[Raw]:
     """Who may not look into all namespaces may be allowed to in that of the run, which has to be named then."""
     try:
-        return cluster.list(kind, _place(kind, within))
+        return cluster.list(kind, _place(kind, within), selector)
     except ForbiddenError as error:
         if run and (within or kind == "node"):
             return ()
@@ -152,6 +158,13 @@ def _listed(cluster: Cluster, kind: str, run: str, within: str) -> Sequence[Raw]
             fix = f"name the run's namespace: chaoskit heal {run} -n NAMESPACE"
             raise ForbiddenError(error.what, where=error.where, why=error.why, fix=fix) from error
         raise
+
+
+def _load_pods(cluster: Cluster, run: str, within: str) -> Iterator[Intent]:
+    selector = f"{loadpods.ROLE_LABEL},{RUN_LABEL}" + (f"={run}" if run else "")
+    for pod in _listed(cluster, "pod", run, within, selector):
+        target = Target("pod", name(pod), namespace(pod), uid(pod))
+        yield Intent(labels(pod)[RUN_LABEL], -1, "", LOAD_POD, target, {"created": True})
 
 
 def _spaces(cluster: Cluster, run: str) -> Iterator[Intent]:
@@ -191,7 +204,7 @@ def _speaks_of(intent: Intent, kind: str, o: Raw, run: str) -> bool:
     target, action = intent.target, ACTIONS.get(intent.verb)
     here = (target.kind, target.namespace, intent.run) == (kind, namespace(o), run)
     named = target.name == name(o) or name(o) == marks.stand_in(target)
-    return here and named and (action is None or kind in action.annotates) and intent.verb != NAMESPACE
+    return here and named and (action is None or kind in action.annotates) and intent.verb not in (NAMESPACE, LOAD_POD)
 
 
 def namespace_intent(run: str, space: Raw) -> Intent:
@@ -260,6 +273,8 @@ def _attempt(cluster: Cluster, intent: Intent, sleep: Sleep) -> tuple[Healed, bo
 def _undo(cluster: Cluster, intent: Intent, sleep: Sleep) -> tuple[Healed, bool]:
     if intent.verb == NAMESPACE:
         return remove_namespace(cluster, intent, sleep), False
+    if intent.verb == LOAD_POD:
+        return remove_pod(cluster, intent), True
     if intent.verb == UNREADABLE:
         return _unreadable(intent), False
     action = ACTIONS.get(intent.verb)
@@ -305,6 +320,20 @@ def _hasten(cluster: Cluster, within: str) -> None:
             for o in cluster.list(kind, within):
                 with suppress(PortError):
                     cluster.delete(kind, name(o), within, uid=uid(o), grace_s=0)
+
+
+def remove_pod(cluster: Cluster, intent: Intent) -> Healed:
+    """Deletes a pod that a run made for its load."""
+    target = intent.target
+    try:
+        present = cluster.get("pod", target.name, target.namespace)
+        if labels(present).get(RUN_LABEL) != intent.run or (target.uid and uid(present) != target.uid):
+            return Healed(True, "the pod belongs to somebody else now")
+        cluster.delete("pod", target.name, target.namespace, uid=uid(present), grace_s=0)
+        cluster.get("pod", target.name, target.namespace)
+    except NotFoundError:
+        return Healed(True, "the pod is gone")
+    return Healed(False, f"{target} is still there", f"kubectl delete pod {target.name} -n {target.namespace} --now")
 
 
 def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:

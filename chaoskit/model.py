@@ -158,7 +158,7 @@ class Reached:
 
 @dataclass(frozen=True, slots=True)
 class LoadStatus:
-    """What one of the load's processes said last: `who` is `pulse` or `locust`. Counts are since its start."""
+    """What a part of the load said last: `who` is `pulse` or `locust`. Counts are since its start."""
 
     at: float
     who: str
@@ -172,6 +172,8 @@ class LoadStatus:
     late_p99_s: float = 0.0
     done: bool = False
     error: str = ""
+    clock_s: float = 0.0
+    """How well its clock is known by the run's own; zero on the same machine."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class Plan:
     """USER@HOST: whom others find named on what the run makes and hits."""
     commit: str = ""
     """That the experiment's file is of; empty where it is in no repository."""
+    load_image: str = ""
+    """Of the pods that carry the load, where it comes from inside the cluster."""
     queries: Mapping[str, str] = field(default_factory=dict)
     """Named queries, filled in."""
 

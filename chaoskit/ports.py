@@ -8,7 +8,7 @@ so that the engine has one queue, one order of events, and one place where it wa
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
@@ -40,6 +40,8 @@ MachineOrder = Literal["power_off", "power_on", "freeze", "thaw", "unplug", "plu
 
 ServerOrder = Literal["kill", "freeze", "thaw"]
 """What can befall a program of the platform. One that is killed is started again, as a kubelet would."""
+MASTER_PORT = 5557
+"""Of a Locust master: Locust's own default."""
 LONGEST_FREEZE_S = 60.0
 """A frozen server goes on after this by itself, should nobody be left to thaw it."""
 CONTROL_SERVERS = ("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
@@ -164,7 +166,7 @@ class LoadPlan:
 
     target: str
     folder: Path
-    """Where the recordings go: `pulse.bin`, `locust.bin` and their names."""
+    """Where the recordings go: `pulse.bin`, `locust.bin`, `locust-1.bin` and so on, and their names."""
     locustfile: Path | None
     """None: no Locust, only the pulse."""
     users: int
@@ -182,6 +184,11 @@ class LoadPlan:
     metrics_address: str = ""
     """host:port on which the pulse serves chaoskit's own metrics; empty: nowhere."""
     environment: Mapping[str, str] | None = None
+    pods: Mapping[str, str] = field(default_factory=dict)
+    """The pods in which the load's processes are to run, by whose each is; none: on this machine."""
+    master_host: str = ""
+    """Where the workers find their Locust master."""
+    master_port: int = MASTER_PORT
 
 
 class Load(Protocol):
@@ -193,7 +200,7 @@ class Load(Protocol):
         Raises UsageError if the locustfile does not import, PortError if a process does not start."""
 
     def recent(self) -> Sequence[Sample]:
-        """The samples recorded since the last call, of both recordings."""
+        """The samples recorded since the last call, of all recordings."""
 
     def set_users(self, users: int, spawn_rate: float) -> None:
         """From now on so many Locust users, started or stopped at this rate a second."""
@@ -205,7 +212,7 @@ class Load(Protocol):
         """Why the load is not what was asked for (a process died), or empty."""
 
     def stop(self) -> None:
-        """Ends both within 3 s and flushes the recordings. Idempotent; never raises."""
+        """Ends all within 3 s and flushes the recordings. Idempotent; never raises."""
 
 
 class Metrics(Protocol):

@@ -34,6 +34,7 @@ OPTIONS = {
     "namespace": "the name of the fresh namespace",
     "seed": "makes the choice of targets repeatable",
     "out": "the folder that the runs' folders are put into",
+    "load-image": "with load.workers: chaoskit's own image, as the nodes know it",
     "push-gateway": "the URL of a Pushgateway that keeps each result",
 }
 REQUIRE = "require"
@@ -129,6 +130,7 @@ def runs_on(config: pytest.Config, opening: Callable[[Options], Opened]) -> Runs
         context=given["context"],
         kubeconfig=Path(given["kubeconfig"]) if given["kubeconfig"] else None,
         prometheus=given["prometheus"],
+        load_image=given["load-image"],
         cluster=given["cluster"] or "chaoskit",
         namespace=given["namespace"],
         seed=_seed(given["seed"]),

@@ -34,7 +34,7 @@ COUNTED = ("deployment", "replicaset", "statefulset", "daemonset")
 def unready(objects: Objects, within: str) -> tuple[str, bool]:
     """(what is not ready yet, or empty; whether waiting is useless)."""
     for pod in _in(objects, "pod", within):
-        if why := _hopeless(pod):
+        if why := hopeless(pod):
             return f"pod/{name(pod)}: {why}", True
     waiting = (*_workloads(objects, within), *_single_pods(objects, within), *_services(objects, within))
     if waiting:
@@ -44,12 +44,12 @@ def unready(objects: Objects, within: str) -> tuple[str, bool]:
     return "", False
 
 
-def _hopeless(pod: Raw) -> str:
+def hopeless(pod: Raw) -> str:
     """Why a pod will never be ready, or empty. A failed one without a controller is started by nobody again."""
-    if not controller(pod)[1] and _phase(pod) == "Failed":
+    if pod and not controller(pod)[1] and _phase(pod) == "Failed":
         status = pod["status"]
         return ": ".join(["it has failed", *(str(status[k]) for k in ("reason", "message") if status.get(k))])
-    why = trouble(pod)
+    why = trouble(pod) if pod else ""
     return why if why.split(":", maxsplit=1)[0] in HOPELESS else ""
 
 

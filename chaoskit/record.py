@@ -1,7 +1,7 @@
 """The run's folder: what the engine writes into it, and the Record that judging reads out of it.
 
-experiment.yaml  run.json  journal.jsonl  events.jsonl  pulse.bin/.names  locust.bin/.names  ledger.jsonl  metrics.json
-result.json  junit.xml  summary.md  report.html  logs/
+experiment.yaml  run.json  journal.jsonl  events.jsonl  pulse.bin/.names  locust[-N].bin/.names  ledger.jsonl
+metrics.json  result.json  junit.xml  summary.md  report.html  logs/
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from chaoskit.errors import ToolError, UsageError
 from chaoskit.journal import Entry
 from chaoskit.model import Answer, ClusterInfo, Raw, Series, Target, WatchEvent
 from chaoskit.plan import Plan
-from chaoskit.samples import read_samples
+from chaoskit.samples import Sample, read_samples
 from chaoskit.spec import Experiment, dumps
 from chaoskit.spec import load as load_experiment
 
@@ -170,7 +170,7 @@ def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
         conditions=tuple(_condition(e) for e in entries if e.kind == "condition"),
         events=tuple(_events(folder / EVENTS)),
         pulse=tuple(sorted(read_samples(folder / PULSE), key=lambda s: s.intended)),
-        locust=tuple(sorted(read_samples(folder / LOCUST), key=lambda s: s.intended)),
+        locust=tuple(sorted(_locust(folder), key=lambda s: s.intended)),
         pulse_period_s=float(about["pulse_period_s"]),
         answers=_answers(folder / METRICS),
         metrics=about["queries"],
@@ -180,6 +180,12 @@ def _read(folder: Path, experiment: Experiment) -> tuple[Record, int]:
         sights=tuple(Sight(e.at, e.data["step"], e.data["what"], e.data["data"]) for e in entries if e.kind == "saw"),
     )
     return record, int(about["seed"])
+
+
+def _locust(folder: Path) -> Iterator[Sample]:
+    """Of Locust, or of all its workers."""
+    for path in (folder / LOCUST, *sorted(p.with_suffix("") for p in folder.glob(f"{LOCUST}-*.bin"))):
+        yield from read_samples(path)
 
 
 def _info(data: Mapping[str, Any]) -> ClusterInfo:

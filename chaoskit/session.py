@@ -86,6 +86,9 @@ class Options:
     """Where each run's metrics are pushed at its end; nowhere if empty."""
     metrics_address: str = ""
     """With a `context`: host:port where the pulse serves chaoskit's own metrics; nowhere if empty."""
+    load_image: str = ""
+    """Of the pods that carry the load of experiments with `load.workers`; on the embedded cluster it is made if need
+    be."""
     grafana: str = ""
     """Whose annotations show the steps; nobody's if empty."""
 
@@ -185,8 +188,8 @@ class Session:
         url = self._embedded.prometheus_url if self._embedded else self.options.prometheus
         return PrometheusMetrics(url) if url else None
 
-    def load(self) -> Load:
-        return LocustLoad(inside=self._embedded.inside if self._embedded else list)
+    def load(self, cluster: KubeCluster) -> Load:
+        return LocustLoad(self._embedded.inside if self._embedded else list, cluster.talk)
 
     # ── planning ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -196,6 +199,11 @@ class Session:
             planning.check_possible(experiment)
         if planning.asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
             raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
+        if experiment.load and experiment.load.workers and self.options.context and not self.options.load_image:
+            raise UsageError(
+                "load.workers needs an image of chaoskit's that the cluster's nodes can have",
+                fix="make image builds it; push it to your registry, and name it with --load-image",
+            )
         return self.plan_anywhere(experiment)
 
     def plan_anywhere(self, experiment: Experiment) -> Plan:
@@ -211,6 +219,7 @@ class Session:
             seed=seed,
             manifests=() if app.namespace else manifests.read(self._manifests(experiment), self._kubectl()),
             metrics_address=self._metrics_address(),
+            load_image=self._load_image(experiment),
             who=_who(),
             commit=git.commit_of(experiment.folder),
         )
@@ -218,6 +227,25 @@ class Session:
     def _metrics_address(self) -> str:
         """The embedded cluster's Prometheus knows where to look."""
         return f"{self._embedded.gateway}:{METRICS_PORT}" if self._embedded else self.options.metrics_address
+
+    def _load_image(self, experiment: Experiment) -> str:
+        """Of the load's pods; empty where there are none."""
+        load = experiment.load
+        if load is None or not load.workers:
+            return ""
+        from chaoskit.cluster import ownimage
+
+        return self.options.load_image or ownimage.tag()
+
+    def _bring_image(self, plan: Plan) -> None:
+        """Chaoskit's own image, made if need be, on the embedded cluster's nodes."""
+        if plan.load_image and self._embedded and not self.options.load_image:
+            from chaoskit.cluster import ownimage
+
+            archive = ownimage.ensure(self.say)
+            if not self._embedded.has(archive):
+                self.say("putting chaoskit's own image on the nodes: about 10 s")
+                self._embedded.load(archive)
 
     def _manifests(self, experiment: Experiment) -> Path:
         if experiment.app.manifests == REFAPP:
@@ -258,11 +286,12 @@ class Session:
                 return
 
     def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
+        self._bring_image(plan)
         clock = self.clock()
         cluster = self.connect(clock)
         try:
             check_opt_in(cluster, plan, own=self._embedded is not None)
-            ports = Ports(cluster, self.load(), self.metrics(), clock)
+            ports = Ports(cluster, self.load(cluster), self.metrics(), clock)
             check_rights(cluster, plan)
             check_usable(cluster, ports.metrics, plan)
             held = take_leases(cluster, plan, folder)

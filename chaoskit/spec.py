@@ -86,6 +86,9 @@ class Load(Part):
     locustfile: str = Field(SHOPPER, description="shopper or writer (both built in), none, or a Locust file of yours")
     users: Count = Field(20, ge=1, le=100_000)
     spawn_rate: Rate = Field(100.0, gt=0, description="users started a second")
+    workers: Count = Field(
+        0, ge=0, le=1000, description="Locust workers in pods, and the pulse in one; 0: all on chaoskit's own machine"
+    )
     must_reach: Rate | None = Field(None, description="good answers a second in the steady state, else inconclusive")
     pulse: Pulse = Pulse()
 
@@ -333,11 +336,26 @@ def _unmeasured(name: str, load: Load | None) -> str:
     return "Locust's requests" if load.locustfile == NO_LOCUST and not name.startswith("pulse") else ""
 
 
+def _not_from_inside(experiment: Experiment, load: Load, document: Document) -> Iterable[str]:
+    """What a load in pods cannot do."""
+    place = document.place(("load", "workers"))
+    if load.locustfile == WRITER:
+        yield f"{place}: the writer keeps one ledger, which many workers cannot; leave workers out"
+    for step in experiment.steps:
+        if step.action.own_cluster and "node" not in step.action.annotates:
+            yield (
+                f"{place}: “{step.name}” hits the platform, through which a load in pods is spoken with; "
+                "leave workers out"
+            )
+
+
 def _beyond_the_load(experiment: Experiment, document: Document) -> Iterable[str]:
     """What could never be decided by the load that there is."""
     load = experiment.load
     if load and load.locustfile == NO_LOCUST and load.must_reach is not None:
         yield f"{document.place(('load', 'must_reach'))}: must_reach counts Locust's requests, and locustfile is none"
+    if load and load.workers:
+        yield from _not_from_inside(experiment, load, document)
     if load is None or load.locustfile == NO_LOCUST:
         for i, step in enumerate(experiment.steps):
             if step.action.needs_users():

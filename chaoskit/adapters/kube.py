@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
-from chaoskit.adapters import asking, podexec
+from chaoskit.adapters import asking, loadpod, podexec
 from chaoskit.adapters import kubeconfig as kubeconfigs
 from chaoskit.adapters.apiserver import APPLY_PATCH, LONG_READ_S, MERGE_PATCH, ApiServer, Call
 from chaoskit.adapters.kinds import KNOWN, Resource, in_discovery, of_manifest, segment
@@ -278,6 +278,10 @@ class KubeCluster:
             why=f"the image of container {container or 'the first one'!r} has neither kill nor busybox",
             fix="kill the whole pod (kill_pod), use an image with kill in it, or run this on the embedded cluster",
         )
+
+    def talk(self, pod: str, namespace: str) -> podexec.Conversation:
+        """Starts the load's command in one of its pods. Raises a PortError if that is refused."""
+        return podexec.talk(self._api.client.configuration, pod, namespace, loadpod.ARGV)
 
     def machine(self, node: str, order: MachineOrder) -> None:
         self._made_by_us(f"{order.replace('_', ' ')} {node}").machine(node, order)

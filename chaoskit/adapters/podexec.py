@@ -1,4 +1,4 @@
-"""Runs one short command in a container, through the API server, with a deadline."""
+"""Runs commands in containers, through the API server: a short one with a deadline, or one that is talked with."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import queue
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from chaoskit.errors import ForbiddenError, NotFoundError, PortError, UnreachableError
 
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 DEADLINE_S = 10.0
-_ERROR_CHANNEL = 3
+_OUTPUT, _ERROR_CHANNEL = 1, 3
+Channels: TypeAlias = Any
+"""The client library's websocket, of which no types are known."""
 _NOT_THERE = ("executable file not found", "no such file or directory", "not found in $PATH")
 
 
@@ -59,30 +61,89 @@ def run(configuration: Configuration, pod: str, namespace: str, container: str, 
     return answer
 
 
-def _run(configuration: Configuration, pod: str, namespace: str, container: str, argv: Sequence[str]) -> Ended:
+class Conversation:
+    """A command in a container that is talked with, line by line. For one thread."""
+
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
+        self._unread = ""
+        self._broken = ""
+
+    @property
+    def over(self) -> str:
+        """Why nothing more is to come, or empty."""
+        if self._broken or self._channels.is_open():
+            return self._broken
+        return "the connection to the pod ended"
+
+    def say(self, line: str) -> None:
+        """One that cannot be said any more is noticed by `over`."""
+        try:
+            self._channels.write_stdin(line + "\n")
+        except _broken_connections() as error:
+            self._broken = str(error) or type(error).__name__
+
+    def hear(self, within_s: float) -> list[str]:
+        """The whole lines that have come, waiting up to so long for the first of them."""
+        try:
+            self._unread += self._channels.read_channel(_OUTPUT, timeout=within_s)
+        except _broken_connections() as error:
+            self._broken = str(error) or type(error).__name__
+        *lines, self._unread = self._unread.split("\n")
+        return lines
+
+    def close(self) -> None:
+        # `close` would leave the socket open once the other side has said goodbye.
+        self._channels.sock.shutdown()
+
+
+def _broken_connections() -> tuple[type[Exception], ...]:
+    from websocket import WebSocketException
+
+    return (WebSocketException, OSError)
+
+
+def talk(configuration: Configuration, pod: str, namespace: str, argv: Sequence[str]) -> Conversation:
+    """Starts `argv` in the pod's first container. Raises a PortError if that is refused; has no deadline."""
+    from kubernetes.client.exceptions import ApiException
+
+    try:
+        return Conversation(_open(configuration, pod, namespace, "", argv, stdin=True))
+    except (ApiException, OSError, ValueError) as error:
+        raise _refusal(f"cannot run {argv[0]} in pod/{pod} in {namespace}", namespace, error) from error
+
+
+def _open(
+    configuration: Configuration, pod: str, namespace: str, container: str, argv: Sequence[str], *, stdin: bool
+) -> Channels:
     from kubernetes import client, stream
 
     # A client of its own: `stream` swaps a method of the client that it is given, which others use meanwhile.
     with client.ApiClient(configuration) as api:
-        channels: Any = stream.stream(
+        return stream.stream(
             client.CoreV1Api(api).connect_get_namespaced_pod_exec,
             pod,
             namespace,
             command=list(argv),
-            stdin=False,
+            stdin=stdin,
             stdout=True,
             stderr=True,
             tty=False,
+            capture_all=not stdin,  # What is talked about for minutes is not kept.
             _preload_content=False,
             **({"container": container} if container else {}),
         )
-        try:
-            channels.run_forever(timeout=DEADLINE_S)
-            status = json.loads(channels.read_channel(_ERROR_CHANNEL) or "null")
-            return _ended(status, channels.read_all())
-        finally:
-            # `close` would leave the socket open once the other side has said goodbye.
-            channels.sock.shutdown()
+
+
+def _run(configuration: Configuration, pod: str, namespace: str, container: str, argv: Sequence[str]) -> Ended:
+    channels = _open(configuration, pod, namespace, container, argv, stdin=False)
+    try:
+        channels.run_forever(timeout=DEADLINE_S)
+        status = json.loads(channels.read_channel(_ERROR_CHANNEL) or "null")
+        return _ended(status, channels.read_all())
+    finally:
+        # `close` would leave the socket open once the other side has said goodbye.
+        channels.sock.shutdown()
 
 
 def _ended(status: object, output: str) -> Ended:

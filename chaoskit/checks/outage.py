@@ -75,7 +75,7 @@ class Outage(Check):
             longest.seconds if longest else 0.0,
             self.at_most,
             "s",
-            uncertainty=longest.uncertainty if longest else period,
+            uncertainty=(longest.uncertainty if longest else period) + record.load_clock_s,
             reason=_reason(seen, period),
             step=self.of,
             evidence=shown,

@@ -50,7 +50,7 @@ class Switched(Check):
             return inconclusive(self, why, step=self.of)
         ended = step.ended if step.ended is not None else record.ended
         seen = switch((*record.pulse, *record.locust), STREAMS[self.connections], (step.began, ended), self.by, self.to)
-        finding = self._decide(step, ended, seen, record.pulse_period_s)
+        finding = self._decide(step, ended, seen, record.pulse_period_s + record.load_clock_s)
         return replace(finding, step=self.of, evidence=(Evidence("answers", asdict(seen)),))
 
     def _decide(self, step: StepRecord, ended: float, seen: Switch, period: float) -> Finding:

@@ -47,9 +47,14 @@ def image_names(archive: Path) -> tuple[str, ...]:
     return names
 
 
+def kept_as(names: tuple[str, ...], folder: Path) -> Path:
+    """Where the archive with these images is kept."""
+    return folder / f"{hashlib.sha256(' '.join(sorted(names)).encode()).hexdigest()[:20]}{SUFFIX}"
+
+
 def keep(archive: Path, names: tuple[str, ...], folder: Path) -> Path:
     """A copy for the nodes; it takes the place of one with the same images."""
-    kept = folder / f"{hashlib.sha256(' '.join(sorted(names)).encode()).hexdigest()[:20]}{SUFFIX}"
+    kept = kept_as(names, folder)
     draft = kept.with_suffix(".part")
     try:
         shutil.copyfile(archive, draft)

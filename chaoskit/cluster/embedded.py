@@ -6,6 +6,7 @@ Starting is done by a detached supervisor (`keeper.py`); this module speaks with
 from __future__ import annotations
 
 import contextlib
+import filecmp
 import json
 import os
 import signal
@@ -110,6 +111,11 @@ class EmbeddedCluster:
     def nodes_on(self) -> dict[str, bool]:
         """Which nodes are powered."""
         return dict(self._ask(do="nodes")["on"])
+
+    def has(self, archive: Path) -> bool:
+        """Whether this very archive was loaded."""
+        kept = archives.kept_as(archives.image_names(archive), Folder(self.state).images)
+        return kept.exists() and filecmp.cmp(archive, kept, shallow=False)
 
     def load(self, archive: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Put the images of an archive on every node; one without power takes them in when it is switched on. Returns

@@ -13,6 +13,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Callable, Mapping
+from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,18 @@ def ensure(say: Say) -> Path:
     return plan.store.path(plan.image) / containers.ARCHIVE
 
 
+def tag() -> str:
+    """What pods call the image."""
+    return f"chaoskit:{version('chaoskit')}"
+
+
 def _checkout() -> Path:
     root = Path(__file__).parents[2]
     if not (root / CONTAINERFILE).is_file():
         raise ToolError(
             "the image is made from a checkout of chaoskit, and this is an installed one",
             where=str(root),
-            fix="git clone chaoskit's repository, and type make image there",
+            fix="git clone chaoskit's repository, and type make image there (load.workers: name it with --load-image)",
         )
     return root
 
@@ -59,7 +65,7 @@ class _Plan:
         self._say = say
         project: Mapping[str, Any] = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         self._dependencies: list[str] = project["dependencies"]
-        self._tag = f"chaoskit:{project['version']}"
+        self._tag = tag()
         self._source = _source(checkout)
         self._base = python_part(store, say, "own-base", containers.WHEELS_PACKAGES)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"

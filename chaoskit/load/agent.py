@@ -11,6 +11,7 @@ import locust
 import locust.argument_parser
 from locust.contrib.fasthttp import FastHttpUser
 from locust.env import Environment
+from locust.runners import MasterRunner, Runner, WorkerRunner
 from locust.util.load_locustfile import load_locustfile
 
 import functools
@@ -64,6 +65,11 @@ class AgentConfig:
     origin_ns: int = 0
     stop_after_s: float = 0.0
     seed: int = 0
+    workers: int = 0
+    """A master that waits for so many, and sends nothing itself."""
+    master_host: str = ""
+    """A worker of the master there."""
+    master_port: int = 0
     check_only: bool = False
     """Only load the locustfile, say which users it has, and end."""
 
@@ -140,7 +146,7 @@ class Agent:
             self._pacing.follow(user)
         self.record_request = self.recorder.listener(paced=self._pacing.found)
         self._events.request.add_listener(self.record_request)
-        self._runner = self.environment.create_local_runner()
+        self._runner = _runner(self.environment, config)
         self._events.init.fire(environment=self.environment, runner=self._runner, web_ui=None)
         self._cpu = (time.monotonic(), time.process_time())
         self._late: deque[float] = deque(maxlen=100)
@@ -149,9 +155,12 @@ class Agent:
 
     def run(self) -> None:
         """Until told to stop, or until the configured end."""
-        self._start()
+        started = False
         deadline = time.monotonic() + self._config.stop_after_s
         while not self.stopping.is_set() and time.monotonic() < deadline:
+            if not started and self._is_complete():
+                started = True
+                self._start()
             self.recorder.flush()
             self._voice.say(self._status())
             due = time.perf_counter() + STATUS_EVERY_S
@@ -164,6 +173,12 @@ class Agent:
         if self._runner.shape_greenlet is not None:
             self._runner.shape_greenlet.kill(block=True)
         self._runner.start(users, spawn_rate)
+
+    def _is_complete(self) -> bool:
+        """Whether all are there who are to send; a worker waits for its master to begin."""
+        if isinstance(self._runner, MasterRunner):
+            return len(self._runner.clients.ready) >= self._config.workers
+        return not isinstance(self._runner, WorkerRunner)
 
     def _start(self) -> None:
         if self._shape is not None:
@@ -198,6 +213,14 @@ class Agent:
             "behind": round(self._pacing.skipped),
             "late_p99_s": round(max(self._late, default=0.0), 6),
         }
+
+
+def _runner(environment: Environment, config: AgentConfig) -> Runner:
+    if config.workers:
+        return environment.create_master_runner("*", config.master_port)
+    if config.master_host:
+        return environment.create_worker_runner(config.master_host, config.master_port)
+    return environment.create_local_runner()
 
 
 def _environment(config: AgentConfig, loaded: Loaded) -> Environment:

@@ -14,6 +14,7 @@ from chaoskit.report import wording
 from chaoskit.samples import Outcome
 
 BUSIEST = 0.9
+CLOCK_S = 0.01
 NOT_SENT_SHARE = 0.001
 LATE_PERIODS = 2
 LATE_SCRAPES = 2.5
@@ -77,6 +78,9 @@ def _generators(record: Record) -> Iterator[Fact]:
             median = conditions.percentile(used, 0.5)
             words = f"median {units.show(median, '%')}, most {units.show(max(used), '%')} of a core"
             yield Fact(named, words, f"median at most {units.show(BUSIEST, '%')} of a core", median <= BUSIEST)
+    if doubt := record.load_clock_s:
+        words = f"known to within {units.show(doubt, 's')} by the run's own"
+        yield Fact("clocks of the load's pods", words, f"within {units.show(CLOCK_S, 's')}", doubt <= CLOCK_S)
     users = [int(s.get("users", 0)) for s in record.statuses if s.get("who") == "locust"]
     if users:
         yield Fact("users of Locust", f"at most {wording.count(max(users), 'user')}", "", None)

@@ -10,6 +10,8 @@ from chaoskit import engine, heal, journal, judge, record, spec
 from chaoskit.adapters.fake import Acted, FakeWorld, manifests
 from chaoskit.engine import Ending, Engine, Ports
 from chaoskit.journal import Journal
+from chaoskit.model import RUN_LABEL
+from chaoskit.objects import labels
 from chaoskit.plan import Plan
 from chaoskit.result import Result
 
@@ -55,8 +57,9 @@ class Story:
         return judge.judge(experiment, seen, journal.read(self.folder / journal.FILE), seed)
 
     def residue(self) -> list[str]:
-        """What a run must never leave: its namespace, its marks, nodes that it cordoned."""
-        left = [f"namespace/{RUN}" for o in self.world.cluster.there("namespace") if o["metadata"]["name"] == NAMESPACE]
+        """What a run must never leave: its namespace, its marks, nodes that it cordoned, pods of its load."""
+        ours = (*self.world.cluster.there("namespace"), *self.world.cluster.there("pod", NAMESPACE))
+        left = [o["metadata"]["name"] for o in ours if labels(o).get(RUN_LABEL) == RUN]
         for node in self.world.cluster.there("node"):
             marks = [k for k in node["metadata"].get("annotations") or {} if k.startswith("undo.chaoskit.io/")]
             cordoned = [node["metadata"]["name"]] if node["spec"].get("unschedulable") else []

@@ -49,7 +49,7 @@ def cut_off(world):
     world.clock.after(12, lambda: world.cluster.away(999))
 
 
-def used_to_heal(folder, step, *, fresh):
+def used_to_heal(folder, step, *, fresh, load="load: {"):
     """(verb, group, resource) of what a janitor asks for until nothing is left of a run that was cut off."""
     world, shop = FakeWorld(7), (*SHOP, manifests.statefulset("store", 1))
     world.cluster.create(manifests.namespace(NAMESPACE))
@@ -61,7 +61,7 @@ def used_to_heal(folder, step, *, fresh):
         world.cluster.delete("namespace", NAMESPACE)
         world.clock.advance(20)
     text = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", step).replace("watch: 4s", "watch: 60s")
-    text = text.split("expect:")[0] + "expect: [metric: ready >= 1]\n"
+    text = text.split("expect:")[0].replace("load: {", load) + "expect: [metric: ready >= 1]\n"
     told = story(
         folder, text if fresh else text.replace("load:", f"app: {{namespace: {NAMESPACE}}}\nload:"), world=world
     )
@@ -85,6 +85,7 @@ def test_a_janitor_may_do_what_healing_takes_and_nothing_else(tmp_path):
     used = used_to_heal(tmp_path / "fresh", STEPS["drain_node"], fresh=True)
     for verb, step in STEPS.items():
         used |= used_to_heal(tmp_path / verb, step, fresh=False)
+    used |= used_to_heal(tmp_path / "inside", STEPS["scale"], fresh=False, load="load: {workers: 2, ")
     # The double's claims wait for no pods: they are gone with their namespace before anybody could delete them.
     used.add(("delete", "", "persistentvolumeclaims"))
     assert {one[:3] for one in granted(objects())} == used

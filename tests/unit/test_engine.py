@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from stories import EXPERIMENT, NAMESPACE, RUN, SHOP, Story, heal_later, play, story
 
+from chaoskit import loadpods
 from chaoskit.adapters.fake import NEVER, Behaviour, FakeWorld, Fault, manifests
 from chaoskit.errors import PortError, ToolError, UsageError
 from chaoskit.journal import FILE, Entry, Journal
@@ -461,3 +462,55 @@ def test_a_pod_that_ignores_its_end_does_not_hold_the_run_for_ever(tmp_path):
     told = play(story(tmp_path, text, told=trouble))
     assert told.ending.unhealed == ()
     assert told.residue() == []
+
+
+# ── a load from inside ───────────────────────────────────────────────────────────────────────────────────────────────
+
+INSIDE = EXPERIMENT.replace("load: {", "load: {workers: 2, ")
+PODS = {f"chaoskit-{who}-{RUN[-4:]}" for who in ("pulse", "locust", "locust-1", "locust-2")}
+
+
+def test_a_load_from_inside_has_pods_of_its_own_which_go_again(tmp_path):
+    told = ends(play(story(tmp_path, INSIDE)), "complete", 0)
+    made = {e.data["target"]["name"] for e in told.entries("intent") if e.data["verb"] == "load_pod"}
+    assert made == PODS
+
+
+def test_load_pods_whose_image_cannot_be_had_end_the_run_with_their_cause(tmp_path):
+    told = story(tmp_path, INSIDE)
+    told.world.cluster.behave("app.kubernetes.io/name=chaoskit-load", Behaviour(image="ErrImagePull"))
+    ends(play(told), "broken", 3, "the load's pods cannot start")
+    assert "make image" in told.ending.error.fix
+
+
+def test_load_pods_that_find_no_room_end_the_run_with_their_cause(tmp_path):
+    many = INSIDE.replace("workers: 2", "workers: 200")
+    told = ends(play(story(tmp_path, many.replace("load:", "app: {ready_within: 5s}\nload:"))), "broken", 3)
+    assert "the load's pods did not run within 5 s" in str(told.ending.error)
+
+
+@pytest.mark.parametrize("from_journal", [True, False], ids=["with its folder", "from the cluster alone"])
+def test_load_pods_of_a_run_killed_at_any_line_go_when_it_is_healed_and_those_of_others_stay(tmp_path, from_journal):
+    text = BRIEF.replace("load: {", "load: {workers: 1, ").replace("load:", f"app: {{namespace: {NAMESPACE}}}\nload:")
+    kinds = [e.kind for e in play(inside(tmp_path / "whole", text)).entries()]
+    assert kinds.count("intent") > 1
+    for n in range(len(kinds)):
+        told = inside(tmp_path / str(n), text)
+        with pytest.raises(Killed):
+            play(told, lambda path, n=n: Dying(path, n, True))
+        told.world.clock.advance(1.0)
+        assert all(healed.done for _, healed in heal_later(told, from_journal=from_journal)), kinds[n]
+        assert told.residue() == [], kinds[n]
+        assert "other" in {o["metadata"]["name"] for o in told.world.cluster.there("pod", NAMESPACE)}
+
+
+def inside(folder: Path, text: str) -> Story:
+    """A run in a namespace that is there, in which another run has a pod of its load."""
+    world = FakeWorld(7)
+    space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    meta = {"name": "other", "labels": {RUN_LABEL: "another-run", loadpods.ROLE_LABEL: "pulse"}}
+    other = {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": {"containers": [{"name": "x", "image": "x"}]}}
+    world.cluster.create(space)
+    for manifest in (*SHOP, other):
+        world.cluster.create(manifest, NAMESPACE)
+    return story(folder, text, world=world, shop=())

@@ -202,13 +202,13 @@ def test_each_kind_that_an_action_changes_is_looked_at_with_no_more_rights_than_
     kinds = heal.annotated_kinds(ACTIONS.values())
     assert {"node", "deployment", "service", "statefulset"} <= set(kinds)
     world = FakeWorld(1)
-    for kind in (*kinds, "namespace"):
+    for kind in (*kinds, "namespace", "pod"):
         known = KNOWN[kind]
         world.cluster.deny(Right("list", known.group, known.plural))
         with pytest.raises(ForbiddenError, match=known.plural):
             heal.found_in(world.cluster)
         world.cluster.allow(Right("list", known.group, known.plural))
-    for kind in set(KNOWN) - {*kinds, "namespace"}:
+    for kind in set(KNOWN) - {*kinds, "namespace", "pod"}:
         world.cluster.deny(Right("list", KNOWN[kind].group, KNOWN[kind].plural))
     assert heal.found_in(world.cluster) == []
 

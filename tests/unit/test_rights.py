@@ -26,6 +26,7 @@ ACTIONS = {
     "recreate_service": "recreate_service: {of: service/front}",
     "power_off_node": "power_off_node: {of: deployment/front}",
     "switch_service": "switch_service: {of: service/front, to: {colour: green}}",
+    "from inside": "kill_pod: {of: deployment/front, mode: now}",
 }
 
 
@@ -49,6 +50,8 @@ def with_no_more_than_planned(told):
 
 def text(action):
     whole = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", ACTIONS[action])
+    if action == "from inside":
+        whole = whole.replace("load: {", "load: {workers: 1, ")
     return whole.split("expect:")[0] + "expect: [metric: ready >= 1]\n"
 
 
@@ -85,6 +88,8 @@ def test_what_is_planned_is_what_is_used_and_no_verb_of_it_can_be_missing(tmp_pa
     assert used - planned == set(), "it does what it did not tell"
     # The double's claims wait for no pods: they are gone with their namespace before anybody could delete them.
     claims = {Right("delete", "", "persistentvolumeclaims", NAMESPACE)}
+    if action == "from inside":  # Nor does the double's load talk with its pods.
+        claims |= {Right(verb, "", "pods", NAMESPACE, "exec") for verb in ("get", "create")}
     assert planned - anywhere(cluster.used) <= claims, "it asks for what it does not need"
 
 

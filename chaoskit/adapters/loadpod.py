@@ -1,0 +1,231 @@
+"""One of the load's processes in a pod, spoken with through the API server (see `chaoskit/load/pod.py`).
+
+Its recording arrives piece by piece and is kept in the run's folder, by the run's own clock: how far the pod's clock is
+from ours is asked all the time, and how well it is known is part of each status (`clock_s`).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from chaoskit.adapters.loadprocess import Hear, Process, last_object, tail
+from chaoskit.adapters.offset import Offset
+from chaoskit.errors import PortError
+from chaoskit.load.pod import Order
+from chaoskit.samples import RECORD
+
+ARGV = ("python3", "-m", "chaoskit.load.pod", "work")
+FIRST_EXCHANGES = 12
+"""Of questions for the time, before anything begins; the narrowest answer counts."""
+EXCHANGE_EVERY_S = 1.0
+HEAR_S = 0.02
+SILENT_S = 0.8
+"""A pod says something every 0.1 s, so that one that is silent for longer is noticed within a second."""
+
+
+class Talk(Protocol):
+    """A command in a pod, line by line."""
+
+    @property
+    def over(self) -> str: ...
+
+    def say(self, line: str) -> None: ...
+
+    def hear(self, within_s: float) -> list[str]: ...
+
+    def close(self) -> None: ...
+
+
+class PodProcess(Process):
+    def __init__(self, who: str, pod: str, start: Callable[[], Talk], order: Order, folder: Path, hear: Hear) -> None:
+        """`order.config` has the run's own `origin_ns`, by our monotonic clock; `start` begins to talk with the pod."""
+        self.who = who
+        self.refused: dict[str, Any] = {}
+        self.killed = False
+        self.settled = threading.Event()
+        self._pod, self._start, self._order, self._hear = pod, start, order, hear
+        self._log = folder / f"{who}.log"
+        self._recording = _Recording(folder / who)
+        self._heard_at = time.monotonic()
+        self._began: Offset | None = None
+        self._offset: Offset | None = None
+        self._asked: tuple[int, float] = (0, 0.0)
+        self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
+        self._done = self._closing = False
+        self._left: int | None = None
+        self._over = ""
+        self._thread = threading.Thread(target=self._converse, name=f"load-{who}", daemon=True)
+        self._thread.start()
+
+    # ── what others ask ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def ended(self) -> bool:
+        return not self._thread.is_alive()
+
+    def tell(self, told: Mapping[str, Any]) -> None:
+        self._said.put(json.dumps(told))
+
+    def trouble(self) -> str:
+        lost = f"what it sent after {self._recording.until:.2f} s of the run is lost"
+        if self.killed:
+            return f"{self._named} did not end in time: {lost}"
+        if self._over and self._left is None:
+            return f"{self._named} is gone: {self._over}; {lost}"
+        if self._left is not None and not self._done:
+            cause = self.refused.get("why") or tail(self.log())
+            return f"{self._named} ended unexpectedly with code {self._left}: {cause}"
+        if self._done:
+            return f"{self._named} ended by itself"
+        silent = time.monotonic() - self._heard_at
+        if silent > SILENT_S and self._began is not None:
+            return f"{self._named} has said nothing for {silent:.1f} s; {lost}"
+        return ""
+
+    @property
+    def _named(self) -> str:
+        return f"{self.who} in pod/{self._pod}"
+
+    def log(self) -> str:
+        with suppress(FileNotFoundError):
+            return self._log.read_text(encoding="utf-8", errors="replace")
+        return self._over
+
+    def terminate(self) -> None:
+        self.tell({"end": True})
+
+    def wait_ended(self, deadline: float) -> None:
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self.killed = self._closing = True
+            self._thread.join(1.0)
+
+    # ── the conversation, in its thread ──────────────────────────────────────────────────────────────────────────────
+
+    def _converse(self) -> None:
+        try:
+            talk = self._start()
+        except PortError as error:
+            self._over = str(error)
+        else:
+            try:
+                self._begin(talk)
+                self._go_on(talk)
+            finally:
+                talk.close()
+        self._recording.close()
+        self.settled.set()
+        self._hear(self, None)
+
+    def _begin(self, talk: Talk) -> None:
+        """Compares the clocks, and orders what is to run."""
+        for number in range(FIRST_EXCHANGES):
+            self._ask_time(talk, number)
+            answered = False
+            while not (answered or talk.over or self._over or self._closing):
+                answered = self._take_all(talk, 1.0)
+        if self._offset is None or talk.over or self._over:
+            self._over = self._over or talk.over or "it told no time"
+            return
+        self._began = self._offset
+        config = dict(self._order.config)
+        config["origin_ns"] = round(config["origin_ns"] - self._began.best * 1e9)
+        talk.say(json.dumps({"begin": {**asdict(self._order), "config": config}}))
+
+    def _go_on(self, talk: Talk) -> None:
+        while not self._over and self._left is None and not self._closing:
+            self._say_what_waits(talk)
+            if time.monotonic() - self._asked[1] >= EXCHANGE_EVERY_S:
+                self._ask_time(talk, self._asked[0] + 1)
+            self._take_all(talk, HEAR_S)
+            self._over = talk.over
+
+    def _say_what_waits(self, talk: Talk) -> None:
+        with suppress(queue.Empty):
+            while True:
+                talk.say(self._said.get_nowait())
+
+    def _ask_time(self, talk: Talk, number: int) -> None:
+        self._asked = (number, time.monotonic())
+        talk.say(json.dumps({"ping": number}))
+
+    def _take_all(self, talk: Talk, within_s: float) -> bool:
+        """Whether the time was told."""
+        told = False
+        for line in talk.hear(within_s):
+            said = last_object(line)
+            if said:
+                self._heard_at = time.monotonic()
+                told = self._take(said) or told
+        return told
+
+    def _take(self, said: Mapping[str, Any]) -> bool:
+        if "pong" in said:
+            return self._learn_time(int(said["pong"]), int(said["ns"]) / 1e9)
+        if "records" in said:
+            self._recording.append(base64.b64decode(said["records"]), said["names"], self._drifted())
+        elif "left" in said:
+            self._left = int(said["left"])
+            self._log.write_text(str(said["log"]), encoding="utf-8")
+        elif "hello" in said:
+            if said["hello"] != version("chaoskit"):
+                self._over = f"the pod's image has chaoskit {said['hello']} in it, and this is {version('chaoskit')}"
+        else:
+            self._take_status(said)
+        return False
+
+    def _take_status(self, said: Mapping[str, Any]) -> None:
+        self.refused = said.get("error") or self.refused
+        self._done = self._done or bool(said.get("done"))
+        if "t" in said:
+            self.settled.set()
+            clock = self._offset.aged(time.monotonic()).uncertainty if self._offset else 0.0
+            self._hear(self, {**said, "clock_s": round(clock, 6)})
+
+    def _learn_time(self, number: int, other: float) -> bool:
+        if number != self._asked[0]:
+            return False
+        told = Offset.of_exchange(self._asked[1], other, time.monotonic())
+        self._offset = self._offset.narrowed(told) if self._offset else told
+        return True
+
+    def _drifted(self) -> float:
+        """Seconds to be added to what the pod records, which counts from an origin that was right at its begin."""
+        return self._offset.best - self._began.best if self._offset and self._began else 0.0
+
+
+class _Recording:
+    """The pod's recording, as it arrives (see `chaoskit/samples.py`)."""
+
+    def __init__(self, path: Path) -> None:
+        self._records = path.with_name(path.name + ".bin").open("xb")
+        self._names = path.with_name(path.name + ".names").open("x", encoding="utf-8", newline="\n")
+        self.until = 0.0
+        """When the last request ended that arrived."""
+
+    def append(self, records: bytes, names: list[str], later_s: float) -> None:
+        """The names first, so that a reader never misses one."""
+        self._names.writelines(json.dumps(name) + "\n" for name in names)
+        self._names.flush()
+        for record in self._shifted(records, later_s):
+            self._records.write(record)
+        self._records.flush()
+
+    def _shifted(self, records: bytes, later_s: float) -> Iterator[bytes]:
+        for intended, sent, end, *rest in RECORD.iter_unpack(records):
+            self.until = max(self.until, end + later_s)
+            yield RECORD.pack(intended + later_s, sent + later_s, end + later_s, *rest)
+
+    def close(self) -> None:
+        self._records.close()
+        self._names.close()

@@ -1,0 +1,145 @@
+"""The pods that carry the load where it comes from inside the cluster: the pulse, a Locust master, and its workers.
+
+They run in the namespace of the run, are chaoskit's own (never hit, nor the nodes that carry them), end by themselves,
+and do nothing until they are talked with (`chaoskit/load/pod.py`). Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from chaoskit.model import OWN_LABEL, Raw, Right
+from chaoskit.objects import Objects, name, namespace, trouble
+from chaoskit.plan import Plan, run_labels, touches_cluster
+
+PULSE, MASTER = "pulse", "locust"
+ROLE_LABEL = "chaoskit.io/load"
+CPU = {PULSE: "500m", MASTER: "100m"}
+"""What a pod may be sure of, and its weight beside others: the pulse must not be late. A worker's is WORKER_CPU."""
+WORKER_CPU = "250m"
+MEMORY, MOST_MEMORY = "128Mi", "1Gi"
+SCRATCH = "1Gi"
+"""For the recording of a load that lasts."""
+NOBODY = 65532
+OUTLIVES_S = 60.0
+"""Beyond the load's own end, which the pods outlive if nobody takes them away."""
+HOSTNAME = "kubernetes.io/hostname"
+
+
+def manifests(plan: Plan, longest_s: float) -> dict[str, Raw]:
+    """The pods, by whose process each is to carry. `longest_s`: how long the load lasts at most."""
+    load = plan.experiment.load
+    if load is None or not load.workers:
+        return {}
+    users = [MASTER, *(f"{MASTER}-{n + 1}" for n in range(load.workers))] if plan.experiment.locustfile else []
+    return {who: _pod(plan, who, longest_s) for who in (PULSE, *users)}
+
+
+def rights(plan: Plan) -> tuple[Right, ...]:
+    """What it takes to make them, to talk with them, and to take them away again."""
+    load = plan.experiment.load
+    if load is None or not load.workers:
+        return ()
+    pods = (Right(verb, "", "pods", plan.namespace) for verb in ("get", "create", "delete"))
+    talks = (Right(verb, "", "pods", plan.namespace, "exec") for verb in ("get", "create"))
+    return (*pods, *talks)
+
+
+def _pod(plan: Plan, who: str, longest_s: float) -> Raw:
+    marks = {**run_labels(plan.run), OWN_LABEL: "true", ROLE_LABEL: who, "app.kubernetes.io/name": "chaoskit-load"}
+    lasts = round(longest_s + OUTLIVES_S)
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"chaoskit-{who}-{plan.run[-4:]}",
+            "namespace": plan.namespace,
+            "labels": marks,
+            "annotations": _scraped(plan) if who == PULSE else {},
+        },
+        "spec": {
+            "restartPolicy": "Never",
+            "activeDeadlineSeconds": lasts,
+            "terminationGracePeriodSeconds": 1,
+            "automountServiceAccountToken": False,
+            "enableServiceLinks": False,
+            "affinity": _affinity(plan),
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": NOBODY,
+                "runAsGroup": NOBODY,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "containers": [_container(plan, who, lasts)],
+            "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": SCRATCH}}],
+        },
+    }
+
+
+def _container(plan: Plan, who: str, lasts: int) -> dict[str, Any]:
+    return {
+        "name": "load",
+        "image": plan.load_image,
+        "command": ["python3", "-m", "chaoskit.load.pod", "hold", str(lasts)],
+        "resources": {
+            "requests": {"cpu": CPU.get(who, WORKER_CPU), "memory": MEMORY},
+            "limits": {"memory": MOST_MEMORY},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": "scratch", "mountPath": "/tmp"}],  # noqa: S108 - in the pod
+    }
+
+
+def _affinity(plan: Plan) -> dict[str, Any]:
+    """Where nodes are hit, the load stays on as few as it can, and with as few of the app's pods as it can: a node that
+    carries it is none to be hit. Otherwise it spreads, so that no one machine limits it."""
+    own = {"labelSelector": {"matchLabels": {OWN_LABEL: "true"}}, "topologyKey": HOSTNAME}
+    app = {"labelSelector": {"matchExpressions": [{"key": OWN_LABEL, "operator": "DoesNotExist"}]}}
+    apart = {"weight": 50, "podAffinityTerm": {**app, "topologyKey": HOSTNAME}}
+    if not touches_cluster(plan.experiment):
+        spread = {"weight": 100, "podAffinityTerm": own}
+        return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [spread]}}
+    together = {"weight": 100, "podAffinityTerm": own}
+    return {
+        "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [together]},
+        "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]},
+    }
+
+
+def found(wanted: Mapping[str, Raw], objects: Objects) -> dict[str, Raw]:
+    """Those of the pods that are there."""
+    pods = {who: objects.named("pod", name(pod), namespace(pod)) for who, pod in wanted.items()}
+    return {who: pod for who, pod in pods.items() if pod is not None}
+
+
+def late(wanted: Mapping[str, Raw], objects: Objects) -> str:
+    """Which of them does not run yet, and why; empty once all do."""
+    there = found(wanted, objects)
+    for who, manifest in wanted.items():
+        if who not in there:
+            return f"pod/{name(manifest)} is not there"
+        if not ip(there[who]):
+            return f"pod/{name(manifest)}: {trouble(there[who]) or 'it does not run yet'}"
+    return ""
+
+
+def ip(pod: Raw) -> str:
+    """The address of a pod that runs; empty before."""
+    status = pod.get("status") or {}
+    return str(status.get("podIP", "")) if status.get("phase") == "Running" else ""
+
+
+def metrics_address(plan: Plan) -> str:
+    """Where a pulse in a pod serves chaoskit's metrics: on all of the pod's addresses, for they are nobody else's."""
+    port = plan.metrics_address.rpartition(":")[2]
+    return f"0.0.0.0:{port}" if port else ""
+
+
+def _scraped(plan: Plan) -> dict[str, str]:
+    port = plan.metrics_address.rpartition(":")[2]
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": port} if port else {}
