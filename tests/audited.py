@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from chaoskit import heal
 from chaoskit import marks as marks_of
 from chaoskit.adapters.kube import KubeCluster
 from chaoskit.cluster.embedded import EmbeddedCluster
@@ -24,6 +25,10 @@ NO_OBJECTS = ("server", "load", "step")
 """Kinds of targets that the API server knows nothing of. What is put back of a step has lines of its own."""
 ASKED_ELSEWHERE = ("call", "look_up", "reach", "kill_container", "power_off_node", "freeze_node", "unplug_node")
 """Acts on objects that are asked of pods, or of an embedded cluster's supervisor, and are no change by the API."""
+HEALS = ("roll_back",)
+"""Acts that heal an earlier one, which has a line of its own for that."""
+UNMARKED = (heal.NAMESPACE, heal.LOAD_POD)
+"""Acts of the engine's own on what it makes itself, and labels."""
 
 
 @contextlib.contextmanager
@@ -118,8 +123,8 @@ def announced(entries: tuple[Entry, ...]) -> Counter[tuple[str, str]]:
     for n, intent in intents.items():
         target = intent["target"]
         key = (f"{target['kind']}s", target["name"])
-        marks = 1 if intent["change"] and target["kind"] != "namespace" else 0
-        found[key] += marks + (n in done and intent["verb"] not in ASKED_ELSEWHERE)
+        marks = 1 if intent["change"] and intent["verb"] not in UNMARKED else 0
+        found[key] += marks + (n in done and intent["verb"] not in (*ASKED_ELSEWHERE, *HEALS))
         if intent["verb"] == "recreate_service" and n in done:
             # One act and four writes: deleted and made, while another stands in for it and goes again.
             found[key] += 1
