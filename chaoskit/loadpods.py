@@ -15,10 +15,12 @@ from chaoskit.plan import Plan, run_labels, touches_cluster
 
 PULSE, MASTER = "pulse", "locust"
 ROLE_LABEL = "chaoskit.io/load"
-CPU = {PULSE: "500m", MASTER: "100m"}
-"""What a pod may be sure of, and its weight beside others: the pulse must not be late. A worker's is WORKER_CPU."""
-WORKER_CPU = "250m"
 MEMORY, MOST_MEMORY = "128Mi", "1Gi"
+SHARED = {"requests": {"cpu": "250m", "memory": MEMORY}, "limits": {"memory": MOST_MEMORY}}
+CORE = {"cpu": "1", "memory": "256Mi"}
+OF_ITS_OWN = {"requests": CORE, "limits": CORE}
+"""The pulse must not be late. Its pod is of the class Guaranteed, which weighs most beside others; where the kubelet's
+CPU manager has the policy `static`, the core is its own."""
 SCRATCH = "1Gi"
 """For the recording of a load that lasts."""
 NOBODY = 65532
@@ -82,10 +84,7 @@ def _container(plan: Plan, who: str, lasts: int) -> dict[str, Any]:
         "name": "load",
         "image": plan.load_image,
         "command": ["python3", "-m", "chaoskit.load.pod", "hold", str(lasts)],
-        "resources": {
-            "requests": {"cpu": CPU.get(who, WORKER_CPU), "memory": MEMORY},
-            "limits": {"memory": MOST_MEMORY},
-        },
+        "resources": OF_ITS_OWN if who == PULSE else SHARED,
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

@@ -28,7 +28,7 @@ ARGV = ("python3", "-m", "chaoskit.load.pod", "work")
 FIRST_EXCHANGES = 12
 """Of questions for the time, before anything begins; the narrowest answer counts."""
 EXCHANGE_EVERY_S = 1.0
-HEAR_S = 0.02
+HEAR_S = 0.1
 SILENT_S = 0.8
 """A pod says something every 0.1 s, so that one that is silent for longer is noticed within a second."""
 

@@ -146,7 +146,10 @@ class LocustLoad:
     def _launch_in_pod(self, who: str, module: str, config: Mapping[str, Any], plan: LoadPlan) -> Process:
         assert self._talk is not None  # noqa: S101  # Whoever plans pods has a cluster to talk with.
         pod, talk = plan.pods[who], self._talk
-        files = _files(plan.locustfile) if module == "agent" and plan.locustfile else {}
+        files = {}
+        if module == "agent" and plan.locustfile:
+            files = _files(plan.locustfile)
+            config = {**config, "locustfile": plan.locustfile.name}
         order = Order(module, config, files, plan.environment or {})
         return PodProcess(who, pod, lambda: talk(pod, plan.namespace), order, plan.folder, self._hear)
 

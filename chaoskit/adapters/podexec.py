@@ -87,6 +87,7 @@ class Conversation:
         """The whole lines that have come, waiting up to so long for the first of them."""
         try:
             self._unread += self._channels.read_channel(_OUTPUT, timeout=within_s)
+            self._channels.read_all()  # It keeps a copy of all that was ever said, until it is asked for.
         except _broken_connections() as error:
             self._broken = str(error) or type(error).__name__
         *lines, self._unread = self._unread.split("\n")
@@ -129,7 +130,6 @@ def _open(
             stdout=True,
             stderr=True,
             tty=False,
-            capture_all=not stdin,  # What is talked about for minutes is not kept.
             _preload_content=False,
             **({"container": container} if container else {}),
         )

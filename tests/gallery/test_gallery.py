@@ -156,6 +156,8 @@ def run(experiment: Path, app: Path | None, stage: Stage) -> Run:
         _, *roles = rbac.documents([session.plan(loaded)])  # The first is the account, which is there.
         with granting(roles, stage.api):
             done = session.run(loaded, lambda _live: None)
+    if done.interrupted:
+        raise KeyboardInterrupt  # The run took the signal for itself; whoever sent it means the whole gallery.
     row = Row(
         done.result.verdict.value,
         what_decided(done).replace("|", "/"),
