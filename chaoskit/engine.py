@@ -371,7 +371,7 @@ class Engine:
         try:
             self._cluster.create(manifest)
         except ConflictError as error:
-            if self._is_ours(named):
+            if self._is_ours("namespace", named):
                 # An answer was lost, and the call was made again.
                 self._write("outcome", n=intent.n, step="", outcome="done")
                 return
@@ -379,9 +379,9 @@ class Engine:
             raise namespace_taken(named) from error
         self._write("outcome", n=intent.n, step="", outcome="done")
 
-    def _is_ours(self, namespace_: str) -> bool:
+    def _is_ours(self, kind: str, named: str, within: str = "") -> bool:
         with contextlib.suppress(NotFoundError):
-            return labels(self._cluster.get("namespace", namespace_)).get(RUN_LABEL) == self._plan.run
+            return labels(self._cluster.get(kind, named, within)).get(RUN_LABEL) == self._plan.run
         return False
 
     def _watch(self) -> None:
@@ -470,7 +470,11 @@ class Engine:
         for manifest in wanted.values():
             target = Target("pod", name(manifest), self._plan.namespace, "")
             intent = self._intend("start a pod of the load", target, heal.LOAD_POD, "", {"created": True})
-            self._cluster.create(manifest, self._plan.namespace)
+            try:
+                self._cluster.create(manifest, self._plan.namespace)
+            except ConflictError:  # An answer was lost, and the call was made again; or somebody has such a pod.
+                if not self._is_ours("pod", target.name, target.namespace):
+                    raise
             self._write("outcome", n=intent.n, step="", outcome="done")
         within = self._experiment.app.ready_within
         if not self.wait_until(lambda: not self._late(wanted), within, "the pods of the load"):

@@ -229,8 +229,8 @@ def _over(entries: Sequence[Entry], n: int) -> bool:
 
 def healable(intents: Sequence[Any], act: Acted, plan: Plan) -> bool:
     """Whether an act may be the undoing of one of these intents."""
-    if act.kind == "pod":
-        return act.verb == "delete" and plan.fresh and act.namespace == plan.namespace
+    if act.kind == "pod" and act.verb == "delete" and plan.fresh and act.namespace == plan.namespace:
+        return True
     changed = [i["target"] for i in intents if i["change"]]
     return any(_concerns(target, act) for target in changed)
 

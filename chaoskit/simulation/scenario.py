@@ -115,7 +115,7 @@ def scenario(seed: int, verb: str = "") -> Scenario:
     """The run of a seed; with `verb`, one that takes a step of this action."""
     rng = random.Random(f"scenario {seed} {verb}")  # noqa: S311 - a simulation, and it must be repeatable
     shop = _shop(rng)
-    return Scenario(
+    made = Scenario(
         seed=seed,
         experiment=_experiment(rng, shop, verb),
         shop=shop,
@@ -124,6 +124,16 @@ def scenario(seed: int, verb: str = "") -> Scenario:
         healer=rng.choice(HEALERS),
         death_in_heal=Death("call", rng.randrange(12), _side(rng)) if rng.random() < 0.3 else None,
     )
+    return replace(made, experiment=_from_inside(made.experiment)) if rng.random() < 0.3 else made
+
+
+def _from_inside(experiment: Experiment) -> Experiment:
+    """With its load in pods, where it has one that can be."""
+    if experiment.load is None or any(
+        s.action.own_cluster and "node" not in s.action.annotates for s in experiment.steps
+    ):
+        return experiment
+    return replace(experiment, load=experiment.load.model_copy(update={"workers": 1}))
 
 
 def undisturbed(made: Scenario) -> Scenario:

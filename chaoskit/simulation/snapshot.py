@@ -1,5 +1,5 @@
 """What a cluster holds, in two snapshots that can be compared: all that people and chaoskit decide, without what
-Kubernetes itself keeps (versions, statuses, pods and what is made for them)."""
+Kubernetes itself keeps (versions, statuses, the pods of controllers and what is made for them)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from chaoskit.actions.recreate_service import GIVEN_BY_THE_CLUSTER
 from chaoskit.actions.roll_out import REVISION
 from chaoskit.model import Raw
-from chaoskit.objects import condition, name, namespace
+from chaoskit.objects import condition, controller, name, namespace
 
 KINDS = (
     "node",
@@ -23,6 +23,7 @@ KINDS = (
     "persistentvolumeclaim",
     "configmap",
     "lease",
+    "pod",
 )
 WORKLOADS = ("deployment", "statefulset", "daemonset")
 KEPT_BY_KUBERNETES = ("resourceVersion", "generation", "managedFields", "creationTimestamp")
@@ -36,8 +37,9 @@ def snapshot(read: Callable[[str], Sequence[Raw]], kinds: Sequence[str] = KINDS)
 
 
 def everything(read: Callable[[str], Sequence[Raw]], kinds: Sequence[str] = KINDS) -> dict[Key, Raw]:
-    """The objects as they are."""
-    return {(kind, namespace(o), name(o)): o for kind in kinds for o in read(kind)}
+    """The objects as they are; of pods, those that nobody controls."""
+    found = ((kind, o) for kind in kinds for o in read(kind) if kind != "pod" or not controller(o)[1])
+    return {(kind, namespace(o), name(o)): o for kind, o in found}
 
 
 def shorn(found: Mapping[Key, Raw]) -> Snapshot:
@@ -60,6 +62,8 @@ def differences(before: Snapshot, after: Snapshot) -> list[str]:
 
 
 def _kept(kind: str, o: Raw) -> dict[str, Any]:
+    if kind == "pod":
+        return {}
     meta = {key: value for key, value in o["metadata"].items() if key not in KEPT_BY_KUBERNETES and value}
     spec = {key: value for key, value in (o.get("spec") or {}).items() if value is not None}
     if REVISION in meta.get("annotations", ()):
