@@ -115,14 +115,15 @@ class PodProcess(Process):
     def _converse(self) -> None:
         try:
             talk = self._start()
-        except PortError as error:
-            self._over = str(error)
-        else:
             try:
                 self._begin(talk)
                 self._go_on(talk)
             finally:
                 talk.close()
+        except PortError as error:
+            self._over = str(error)
+        except Exception as error:  # the border around a thread: what comes from a pod may be anything
+            self._over = f"{type(error).__name__}: {error}"
         self._recording.close()
         self.settled.set()
         self._hear(self, None)

@@ -183,3 +183,14 @@ def test_an_image_with_another_chaoskit_in_it_is_refused(run, pods):
     pods.argv = [sys.executable, "-c", "import json, sys; print(json.dumps({'hello': '0.0.1'}), flush=True); input()"]
     with pytest.raises(PortError, match=r"the pod's image has chaoskit 0\.0\.1 in it, and this is"):
         start(run, workers=1)
+
+
+@pytest.mark.parametrize(
+    "said", ['{"records": "AAAA", "names": []}', '{"left": "never"}', '{"pong": {}, "ns": 0}', "}{"]
+)
+def test_a_pod_that_says_what_nobody_understands_is_no_load(run, pods, said):
+    talks = f"import time; print({said!r}, flush=True); time.sleep(1)"
+    pods.argv = [sys.executable, "-c", talks]
+    with pytest.raises(PortError, match="ended before it had begun"):
+        start(run, workers=1)
+    assert all(pipe.process.poll() is not None for pipe in pods.talks.values())
