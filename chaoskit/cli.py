@@ -323,7 +323,7 @@ def _load(file: Path, app: Path | None = None) -> Experiment:
         experiment = spec.with_changes(experiment, {"app": {"manifests": str(app.resolve()), "namespace": ""}})
     try:
         if own := experiment.own_locustfile:
-            check_locustfile(own)
+            check_locustfile(own, sent=experiment.from_inside)
     except UsageError as error:
         raise ExperimentError([f"{file}: {error}"]) from error
     return experiment

@@ -156,6 +156,7 @@ class Engine:
         self._watching: list[Watching] = []
         self._info = UNKNOWN
         self._live = Live("", 0.0, 0.0)
+        self._load_pods: Mapping[str, Raw] = {}
         self._notices: deque[Raw] = deque()
         self._intents = 0
         self._loading = self._armed = self._healing = False
@@ -313,7 +314,11 @@ class Engine:
         ended = [s for s in self._statuses.values() if s.error or s.done]
         if lost := self._ports.load.lost() or "; ".join(f"{s.who}: {s.error or 'it ended by itself'}" for s in ended):
             self._check_cluster()
-            raise PortError("the load ended before the run did", why=lost, fix="see logs/ in the run's folder")
+            self._loading = False
+            self._pump(TICK_S)  # The watch may tell more by then.
+            why = "; ".join((lost, *loadpods.troubles(self._load_pods, self._objects)))
+            fix = "see the load's own logs (pulse.log, locust*.log) in the run's folder"
+            raise PortError("the load ended before the run did", why=why, fix=fix)
 
     def _check_stop(self, now: float, *, queried: bool) -> None:
         """`queried`: the conditions on PromQL, rather than those on the load's measures."""
@@ -433,7 +438,8 @@ class Engine:
         self._phase("load")
         load, app = experiment.load, experiment.app
         assert load is not None  # noqa: S101 - the caller looked
-        pods = self._start_pods()
+        longest = self._longest_run()
+        pods = self._load_pods = self._start_pods(longest)
         service = self._objects.named("service", app.service, self._plan.namespace)
         target = app.url or address_of(service, app, inside=bool(pods) or self._info.context == IN_CLUSTER)
         self._ports.load.start(
@@ -446,7 +452,7 @@ class Engine:
                 pulse_path=load.pulse.path,
                 pulse_period_s=load.pulse.period,
                 pulse_timeout_s=load.pulse.timeout,
-                stop_after_s=self._longest_run(),
+                stop_after_s=longest,
                 experiment=experiment.name,
                 run=self._plan.run,
                 seed=self._plan.seed,
@@ -464,9 +470,9 @@ class Engine:
         if not self.wait_until(lambda: self._sending(wanted), LOAD_WITHIN_S, "the load's first requests"):
             raise PortError("the load sent nothing", where=target, why=self._ports.load.lost() or "no request went out")
 
-    def _start_pods(self) -> Mapping[str, Raw]:
+    def _start_pods(self, longest_s: float) -> Mapping[str, Raw]:
         """The pods that carry the load, running, by whose process each is for; none where the load is not in pods."""
-        wanted = loadpods.manifests(self._plan, self._longest_run())
+        wanted = loadpods.manifests(self._plan, longest_s)
         for manifest in wanted.values():
             target = Target("pod", name(manifest), self._plan.namespace, "")
             intent = self._intend("start a pod of the load", target, heal.LOAD_POD, "", {"created": True})
@@ -634,7 +640,10 @@ class Engine:
         """Stops the load and heals. From here on, signals are heard but change nothing: healing goes on."""
         self._healing = True
         self._phase("heal")
+        told = self._ports.load.lost()
         self._ports.load.stop()
+        if self._loading and not told and (lost := self._ports.load.lost()):
+            self._write("note", text=f"the load did not end in order: {lost}")
         self._keep_logs(self._own_pods()[:MOST_LOGS])
         intents = heal.open_intents(journal.read(self._folder / journal.FILE))
         left = []

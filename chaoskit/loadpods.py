@@ -6,15 +6,17 @@ and do nothing until they are talked with (`chaoskit/load/pod.py`). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chaoskit.model import OWN_LABEL, Raw, Right
-from chaoskit.objects import Objects, name, namespace, trouble
+from chaoskit.objects import Objects, name, namespace, terminating, trouble, uid
 from chaoskit.plan import Plan, run_labels, touches_cluster
+from chaoskit.readiness import hopeless
 
 PULSE, MASTER = "pulse", "locust"
 ROLE_LABEL = "chaoskit.io/load"
+CONTAINER = "load"
 MEMORY, MOST_MEMORY = "128Mi", "1Gi"
 SHARED = {"requests": {"cpu": "250m", "memory": MEMORY}, "limits": {"memory": MOST_MEMORY}}
 CORE = {"cpu": "1", "memory": "256Mi"}
@@ -30,7 +32,7 @@ HOSTNAME = "kubernetes.io/hostname"
 
 
 def manifests(plan: Plan, longest_s: float) -> dict[str, Raw]:
-    """The pods, by whose process each is to carry. `longest_s`: how long the load lasts at most."""
+    """The pods, by whose process each is to carry. `longest_s`: how long the load lasts at most, once all run."""
     load = plan.experiment.load
     if load is None or not load.workers:
         return {}
@@ -40,8 +42,7 @@ def manifests(plan: Plan, longest_s: float) -> dict[str, Raw]:
 
 def rights(plan: Plan) -> tuple[Right, ...]:
     """What it takes to make them, to talk with them, and to take them away again."""
-    load = plan.experiment.load
-    if load is None or not load.workers:
+    if not plan.experiment.from_inside:
         return ()
     pods = (Right(verb, "", "pods", plan.namespace) for verb in ("get", "create", "delete"))
     talks = (Right(verb, "", "pods", plan.namespace, "exec") for verb in ("get", "create"))
@@ -50,7 +51,7 @@ def rights(plan: Plan) -> tuple[Right, ...]:
 
 def _pod(plan: Plan, who: str, longest_s: float) -> Raw:
     marks = {**run_labels(plan.run), OWN_LABEL: "true", ROLE_LABEL: who, "app.kubernetes.io/name": "chaoskit-load"}
-    lasts = round(longest_s + OUTLIVES_S)
+    lasts = round(plan.experiment.app.ready_within + longest_s + OUTLIVES_S)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -81,9 +82,10 @@ def _pod(plan: Plan, who: str, longest_s: float) -> Raw:
 
 def _container(plan: Plan, who: str, lasts: int) -> dict[str, Any]:
     return {
-        "name": "load",
+        "name": CONTAINER,
         "image": plan.load_image,
         "command": ["python3", "-m", "chaoskit.load.pod", "hold", str(lasts)],
+        "ports": _ports(plan) if who == PULSE else [],
         "resources": OF_ITS_OWN if who == PULSE else SHARED,
         "securityContext": {
             "allowPrivilegeEscalation": False,
@@ -127,6 +129,19 @@ def late(wanted: Mapping[str, Raw], objects: Objects) -> str:
     return ""
 
 
+def troubles(pods: Mapping[str, Raw], objects: Objects) -> Iterator[str]:
+    """Which of them are gone or have ended, in Kubernetes' words."""
+    there = found(pods, objects)
+    for who, pod in pods.items():
+        now = there.get(who)
+        if now is None or uid(now) != uid(pod):
+            yield f"pod/{name(pod)} was deleted"
+        elif terminating(now):
+            yield f"pod/{name(pod)} is being deleted"
+        elif why := hopeless(now):
+            yield f"pod/{name(pod)}: {why}"
+
+
 def ip(pod: Raw) -> str:
     """The address of a pod that runs; empty before."""
     status = pod.get("status") or {}
@@ -135,10 +150,19 @@ def ip(pod: Raw) -> str:
 
 def metrics_address(plan: Plan) -> str:
     """Where a pulse in a pod serves chaoskit's metrics: on all of the pod's addresses, for they are nobody else's."""
-    port = plan.metrics_address.rpartition(":")[2]
+    port = _port(plan)
     return f"0.0.0.0:{port}" if port else ""
 
 
+def _port(plan: Plan) -> str:
+    return plan.metrics_address.rpartition(":")[2]
+
+
 def _scraped(plan: Plan) -> dict[str, str]:
-    port = plan.metrics_address.rpartition(":")[2]
-    return {"prometheus.io/scrape": "true", "prometheus.io/port": port} if port else {}
+    """For a Prometheus that goes by annotations."""
+    return {"prometheus.io/scrape": "true", "prometheus.io/port": _port(plan)} if _port(plan) else {}
+
+
+def _ports(plan: Plan) -> list[dict[str, Any]]:
+    """For one that goes by PodMonitors."""
+    return [{"name": "metrics", "containerPort": int(_port(plan))}] if _port(plan) else []

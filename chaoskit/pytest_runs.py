@@ -68,7 +68,7 @@ class Runner:
         """Runs it as often as it says. NoClusterError where there is no cluster; KeyboardInterrupt where its user wants
         to stop: the run has heard of it, and healed."""
         if own := experiment.own_locustfile:
-            check_locustfile(own)
+            check_locustfile(own, sent=experiment.from_inside)
         with self._locked("cluster", alone=self._disturbs(experiment)):
             runs = tuple(self._on_cluster().runs(experiment, lambda _live: None))
         if runs[-1].interrupted:

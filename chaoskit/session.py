@@ -199,7 +199,7 @@ class Session:
             planning.check_possible(experiment)
         if planning.asks_prometheus(experiment) and not self._embedded and not self.options.prometheus:
             raise UsageError("the experiment asks Prometheus, and none is named", fix="give --prometheus URL")
-        if experiment.load and experiment.load.workers and self.options.context and not self.options.load_image:
+        if experiment.from_inside and self.options.context and not self.options.load_image:
             raise UsageError(
                 "load.workers needs an image of chaoskit's that the cluster's nodes can have",
                 fix="make image builds it; push it to your registry, and name it with --load-image",
@@ -230,8 +230,7 @@ class Session:
 
     def _load_image(self, experiment: Experiment) -> str:
         """Of the load's pods; empty where there are none."""
-        load = experiment.load
-        if load is None or not load.workers:
+        if not experiment.from_inside:
             return ""
         from chaoskit.cluster import ownimage
 

@@ -140,6 +140,11 @@ class Experiment:
     """What its author should know and need not change, each with its place in the file."""
 
     @property
+    def from_inside(self) -> bool:
+        """Whether its load comes from pods of the cluster."""
+        return self.load is not None and self.load.workers > 0
+
+    @property
     def locustfile(self) -> Path | None:
         """The Locust file; None where only the pulse is sent."""
         if self.load is None or self.load.locustfile == NO_LOCUST:

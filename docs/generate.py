@@ -788,7 +788,7 @@ def needs(experiment: spec.Experiment) -> Iterator[str]:
     """What must be there beyond the app, in the embedded cluster or in another one."""
     made = experiment.safety.platform or any(step.action.own_cluster for step in experiment.steps)
     yield "the embedded cluster" if made else "a cluster"
-    if experiment.load and experiment.load.workers:
+    if experiment.from_inside:
         yield "chaoskit's own image"
     if any(getattr(step.action, "zone", "") for step in experiment.steps):
         yield "zones"

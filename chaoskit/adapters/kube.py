@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
+from chaoskit import loadpods
 from chaoskit.adapters import asking, loadpod, podexec
 from chaoskit.adapters import kubeconfig as kubeconfigs
 from chaoskit.adapters.apiserver import APPLY_PATCH, LONG_READ_S, MERGE_PATCH, ApiServer, Call
@@ -281,7 +282,7 @@ class KubeCluster:
 
     def talk(self, pod: str, namespace: str) -> podexec.Conversation:
         """Starts the load's command in one of its pods. Raises a PortError if that is refused."""
-        return podexec.talk(self._api.client.configuration, pod, namespace, loadpod.ARGV)
+        return podexec.talk(self._api.client.configuration, pod, namespace, loadpods.CONTAINER, loadpod.ARGV)
 
     def machine(self, node: str, order: MachineOrder) -> None:
         self._made_by_us(f"{order.replace('_', ' ')} {node}").machine(node, order)

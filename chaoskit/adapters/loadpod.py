@@ -56,7 +56,8 @@ class PodProcess(Process):
         self._pod, self._start, self._order, self._hear = pod, start, order, hear
         self._log = folder / f"{who}.log"
         self._recording = _Recording(folder / who)
-        self._heard_at = time.monotonic()
+        self._heard_at = self._listened_at = time.monotonic()
+        self._finished = False
         self._began: Offset | None = None
         self._offset: Offset | None = None
         self._asked: tuple[int, float] = (0, 0.0)
@@ -71,25 +72,28 @@ class PodProcess(Process):
 
     @property
     def ended(self) -> bool:
-        return not self._thread.is_alive()
+        return self._finished
 
     def tell(self, told: Mapping[str, Any]) -> None:
         self._said.put(json.dumps(told))
 
     def trouble(self) -> str:
-        lost = f"what it sent after {self._recording.until:.2f} s of the run is lost"
+        until = self._recording.until
+        lost = f"; what it sent after {until:.2f} s of the run is lost" if until else ""
         if self.killed:
-            return f"{self._named} did not end in time: {lost}"
+            return f"{self._named} did not end in time{lost}"
         if self._over and self._left is None:
-            return f"{self._named} is gone: {self._over}; {lost}"
+            return f"{self._named} is gone: {self._over}{lost}"
         if self._left is not None and not self._done:
             cause = self.refused.get("why") or tail(self.log())
             return f"{self._named} ended unexpectedly with code {self._left}: {cause}"
         if self._done:
             return f"{self._named} ended by itself"
-        silent = time.monotonic() - self._heard_at
+        silent = (
+            self._listened_at - self._heard_at
+        )  # While nobody listened, as in a stall of our own, nobody was silent.
         if silent > SILENT_S and self._began is not None:
-            return f"{self._named} has said nothing for {silent:.1f} s; {lost}"
+            return f"{self._named} has said nothing for {silent:.1f} s"
         return ""
 
     @property
@@ -108,7 +112,7 @@ class PodProcess(Process):
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
             self.killed = self._closing = True
-            self._thread.join(1.0)
+            self._thread.join(2 * HEAR_S)
 
     # ── the conversation, in its thread ──────────────────────────────────────────────────────────────────────────────
 
@@ -125,6 +129,7 @@ class PodProcess(Process):
         except Exception as error:  # the border around a thread: what comes from a pod may be anything
             self._over = f"{type(error).__name__}: {error}"
         self._recording.close()
+        self._finished = True
         self.settled.set()
         self._hear(self, None)
 
@@ -168,6 +173,7 @@ class PodProcess(Process):
             if said:
                 self._heard_at = time.monotonic()
                 told = self._take(said) or told
+        self._listened_at = time.monotonic()
         return told
 
     def _take(self, said: Mapping[str, Any]) -> bool:

@@ -51,9 +51,12 @@ TOLD = {
 """What the pulse is told of the journal, for chaoskit's own metrics: kinds of entries, and which of their data."""
 
 
-def check_locustfile(path: Path) -> tuple[str, ...]:
-    """The names of a locustfile's users; UsageError, with the line and the cause, if it does not import."""
+def check_locustfile(path: Path, *, sent: bool = False) -> tuple[str, ...]:
+    """The names of a locustfile's users; UsageError, with the line and the cause, if it does not import, or cannot be
+    `sent` to pods."""
     _look_for(path)
+    if sent:
+        _files(path)
     with tempfile.TemporaryDirectory(prefix="chaoskit-") as folder:
         config = Path(folder) / "check.json"
         config.write_text(json.dumps({"locustfile": str(path), "check_only": True}), encoding="utf-8")
@@ -157,8 +160,8 @@ class LocustLoad:
         settled = process.settled.wait(max(0.0, deadline - time.monotonic()))
         if settled and not process.ended:
             return
+        self.stop()  # A pod's log comes when it ends.
         refused, log = process.refused, process.log()
-        self.stop()
         if refused and process.who.startswith(LOCUST):
             where = _here(str(refused.get("where", "")), locustfile)
             raise _refusal({"error": {**refused, "where": where}}, locustfile, log)
@@ -237,7 +240,7 @@ def _parts(plan: LoadPlan, origin_ns: int) -> Iterator[tuple[str, str, dict[str,
 def _files(locustfile: Path) -> dict[str, str]:
     """A locustfile and the modules beside it that it may import, for a machine that has none of them."""
     beside = [] if locustfile.parent == BUILT_IN else sorted(locustfile.parent.glob("*.py"))
-    found = {path.name: path.read_text(encoding="utf-8") for path in dict.fromkeys((locustfile, *beside))}
+    found = {path.name: _text(path) for path in dict.fromkeys((locustfile, *beside))}
     if (size := sum(map(len, found.values()))) > MOST_CODE:
         raise UsageError(
             f"the modules beside the locustfile have {size:,} characters; {MOST_CODE:,} are sent to a pod",
@@ -245,6 +248,18 @@ def _files(locustfile: Path) -> dict[str, str]:
             fix="put the locustfile, and what it imports, into a folder of their own",
         )
     return found
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            "a module beside the locustfile cannot be sent to a pod",
+            where=str(path),
+            why=str(error),
+            fix="write it in UTF-8, or put the locustfile, and what it imports, into a folder of their own",
+        ) from error
 
 
 def _summed(master: Mapping[str, Any], workers: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:

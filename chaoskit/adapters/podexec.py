@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import threading
@@ -68,13 +69,16 @@ class Conversation:
         self._channels = channels
         self._unread = ""
         self._broken = ""
+        self._status = ""
 
     @property
     def over(self) -> str:
         """Why nothing more is to come, or empty."""
         if self._broken or self._channels.is_open():
             return self._broken
-        return "the connection to the pod ended"
+        with contextlib.suppress(ValueError, AttributeError):
+            return f"its command ended: {json.loads(self._status).get('message', 'it succeeded')}"
+        return "the connection to it ended"
 
     def say(self, line: str) -> None:
         """One that cannot be said any more is noticed by `over`."""
@@ -87,9 +91,13 @@ class Conversation:
         """The whole lines that have come, waiting up to so long for the first of them."""
         try:
             self._unread += self._channels.read_channel(_OUTPUT, timeout=within_s)
-            self._channels.read_all()  # It keeps a copy of all that was ever said, until it is asked for.
         except _broken_connections() as error:
             self._broken = str(error) or type(error).__name__
+            with contextlib.suppress(*_broken_connections()):  # What had come before it broke.
+                self._unread += self._channels.read_channel(_OUTPUT)
+        if not self._broken:
+            self._status += self._channels.read_channel(_ERROR_CHANNEL)
+            self._channels.read_all()  # It keeps a copy of all that was ever said, until it is asked for.
         *lines, self._unread = self._unread.split("\n")
         return lines
 
@@ -104,12 +112,12 @@ def _broken_connections() -> tuple[type[Exception], ...]:
     return (WebSocketException, OSError)
 
 
-def talk(configuration: Configuration, pod: str, namespace: str, argv: Sequence[str]) -> Conversation:
-    """Starts `argv` in the pod's first container. Raises a PortError if that is refused; has no deadline."""
+def talk(configuration: Configuration, pod: str, namespace: str, container: str, argv: Sequence[str]) -> Conversation:
+    """Starts `argv`. Raises a PortError if that is refused; has no deadline."""
     from kubernetes.client.exceptions import ApiException
 
     try:
-        return Conversation(_open(configuration, pod, namespace, "", argv, stdin=True))
+        return Conversation(_open(configuration, pod, namespace, container, argv, stdin=True))
     except (ApiException, OSError, ValueError) as error:
         raise _refusal(f"cannot run {argv[0]} in pod/{pod} in {namespace}", namespace, error) from error
 

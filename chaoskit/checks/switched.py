@@ -50,10 +50,10 @@ class Switched(Check):
             return inconclusive(self, why, step=self.of)
         ended = step.ended if step.ended is not None else record.ended
         seen = switch((*record.pulse, *record.locust), STREAMS[self.connections], (step.began, ended), self.by, self.to)
-        finding = self._decide(step, ended, seen, record.pulse_period_s + record.load_clock_s)
+        finding = self._decide(step, ended, seen, record.pulse_period_s, record.load_clock_s)
         return replace(finding, step=self.of, evidence=(Evidence("answers", asdict(seen)),))
 
-    def _decide(self, step: StepRecord, ended: float, seen: Switch, period: float) -> Finding:
+    def _decide(self, step: StepRecord, ended: float, seen: Switch, period: float, clock: float) -> Finding:
         ordered, accepted = _switched(step)
         if seen.lost > self.lost:
             sent = seen.old + seen.new + seen.nameless + seen.lost
@@ -69,7 +69,7 @@ class Switched(Check):
             max(0.0, seconds),
             self.within,
             "s",
-            uncertainty=max(period, accepted - ordered),
+            uncertainty=max(period, accepted - ordered) + clock,
             reason=self._reason(seen),
         )
         if found.verdict is Verdict.FAILED:

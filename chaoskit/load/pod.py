@@ -182,9 +182,13 @@ def _work() -> int:
         mouth.say({"hello": version("chaoskit")})
 
         def hear() -> None:
-            work.hear(iter(sys.stdin.readline, ""))
-            time.sleep(END_WITHIN_S)
-            os._exit(1)  # Nobody is left to read what would still be said.
+            try:
+                work.hear(iter(sys.stdin.readline, ""))
+                time.sleep(END_WITHIN_S)
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                mouth.say({"left": 1, "log": f"what was ordered cannot be done: {type(error).__name__}: {error}"})
+            finally:
+                os._exit(1)  # Nobody is left to read what would still be said, or nothing can be done.
 
         threading.Thread(target=hear, name="orders", daemon=True).start()
         return work.report()
