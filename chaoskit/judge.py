@@ -28,7 +28,7 @@ BUSIEST = 0.9
 """A load generator that used more than this share of a core measured itself as much as the app."""
 LONGEST_UNSAID_S = 3.0
 """Locust says once a second how busy it is."""
-LATEST_PULSE_S = 0.02
+LATE_PERIODS = 2
 """A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
 NOT_SENT_SHARE = 0.001
 """One request is always forgiven: of few, it would be more than this share."""
@@ -193,7 +193,7 @@ def _generator(load: Load, record: Record) -> Finding:
     if pulse and not_sent > max(1.0, NOT_SENT_SHARE * len(pulse)):
         trouble.append(f"{not_sent} of the pulse's {len(pulse)} requests were not sent")
     late = conditions.percentile([s.sent - s.intended for s in pulse], 0.99) if pulse else 0.0
-    if late > LATEST_PULSE_S:
+    if late > LATE_PERIODS * record.pulse_period_s:
         trouble.append(f"the pulse was late by {units.show(late, 's')} (99th percentile)")
     if not pulse:
         watched = "while the steps were watched" if "watched" in record.phases else "before the run ended"
