@@ -95,9 +95,10 @@ class Conversation:
             self._broken = str(error) or type(error).__name__
             with contextlib.suppress(*_broken_connections()):  # What had come before it broke.
                 self._unread += self._channels.read_channel(_OUTPUT)
-        if not self._broken:
-            self._status += self._channels.read_channel(_ERROR_CHANNEL)
-            self._channels.read_all()  # It keeps a copy of all that was ever said, until it is asked for.
+        # The client keeps a copy of all that was ever said until it is asked for, and then forgets what was not read
+        # yet. To read the status by its own method would take in more before that, and lose it.
+        self._status += self._channels._channels.pop(_ERROR_CHANNEL, "")
+        self._channels.read_all()
         *lines, self._unread = self._unread.split("\n")
         return lines
 
