@@ -38,6 +38,7 @@ from chaoskit.objects import (
     SERVER,
     WATCHED,
     Objects,
+    hopeless,
     labels,
     name,
     namespace,
@@ -49,7 +50,7 @@ from chaoskit.objects import (
 from chaoskit.objects import condition as has_condition
 from chaoskit.plan import Plan
 from chaoskit.ports import Clock, Cluster, Happening, LeaseLost, Load, LoadPlan, Metrics, Signalled, Watching
-from chaoskit.readiness import address_of, hopeless, unready
+from chaoskit.readiness import address_of, unready
 from chaoskit.samples import Sample
 from chaoskit.spec import Experiment, Step
 

@@ -10,9 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chaoskit.model import OWN_LABEL, Raw, Right
-from chaoskit.objects import Objects, name, namespace, terminating, trouble, uid
+from chaoskit.objects import Objects, hopeless, name, namespace, phase, terminating, trouble, uid
 from chaoskit.plan import Plan, run_labels, touches_cluster
-from chaoskit.readiness import hopeless
 
 PULSE, MASTER = "pulse", "locust"
 ROLE_LABEL = "chaoskit.io/load"
@@ -144,8 +143,7 @@ def troubles(pods: Mapping[str, Raw], objects: Objects) -> Iterator[str]:
 
 def ip(pod: Raw) -> str:
     """The address of a pod that runs; empty before."""
-    status = pod.get("status") or {}
-    return str(status.get("podIP", "")) if status.get("phase") == "Running" else ""
+    return str(pod["status"].get("podIP", "")) if phase(pod) == "Running" else ""
 
 
 def metrics_address(plan: Plan) -> str:

@@ -33,6 +33,15 @@ SERVER = "server"
 PLATFORM_NAMESPACE = "kube-system"
 HOSTNAME_LABEL, ZONE_LABEL = "kubernetes.io/hostname", "topology.kubernetes.io/zone"
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
+HOPELESS = (
+    "ErrImageNeverPull",
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+)
+"""Reasons of the kubelet that waiting does not mend."""
 
 
 class Objects:
@@ -203,3 +212,17 @@ def trouble(pod: Raw) -> str:
         if condition_.get("type") == "PodScheduled" and condition_.get("status") == "False":
             return f"{condition_.get('reason', '')}: {condition_.get('message', '')}"
     return ""
+
+
+def phase(pod: Raw) -> str:
+    """Of a pod: Pending, Running, Succeeded, Failed or Unknown; empty before the kubelet knows it."""
+    return str((pod.get("status") or {}).get("phase", ""))
+
+
+def hopeless(pod: Raw) -> str:
+    """Why a pod will never be ready, or empty. A failed one without a controller is started by nobody again."""
+    if not controller(pod)[1] and phase(pod) == "Failed":
+        status = pod["status"]
+        return ": ".join(["it has failed", *(str(status[k]) for k in ("reason", "message") if status.get(k))])
+    why = trouble(pod)
+    return why if why.split(":", maxsplit=1)[0] in HOPELESS else ""

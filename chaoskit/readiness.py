@@ -9,8 +9,10 @@ from chaoskit.model import Raw
 from chaoskit.objects import (
     Objects,
     controller,
+    hopeless,
     name,
     namespace,
+    phase,
     ready,
     ready_endpoints,
     terminating,
@@ -18,15 +20,6 @@ from chaoskit.objects import (
 )
 from chaoskit.spec import App
 
-HOPELESS = (
-    "ErrImageNeverPull",
-    "ErrImagePull",
-    "ImagePullBackOff",
-    "InvalidImageName",
-    "CreateContainerConfigError",
-    "CreateContainerError",
-)
-"""Reasons of the kubelet that waiting does not mend."""
 COUNTED = ("deployment", "replicaset", "statefulset", "daemonset")
 """Kinds that say themselves how many of their pods are ready. All other pods are looked at one by one."""
 
@@ -44,15 +37,6 @@ def unready(objects: Objects, within: str) -> tuple[str, bool]:
     return "", False
 
 
-def hopeless(pod: Raw) -> str:
-    """Why a pod will never be ready, or empty. A failed one without a controller is started by nobody again."""
-    if pod and not controller(pod)[1] and _phase(pod) == "Failed":
-        status = pod["status"]
-        return ": ".join(["it has failed", *(str(status[k]) for k in ("reason", "message") if status.get(k))])
-    why = trouble(pod) if pod else ""
-    return why if why.split(":", maxsplit=1)[0] in HOPELESS else ""
-
-
 def _workloads(objects: Objects, within: str) -> Iterator[str]:
     for kind in COUNTED:
         for workload in _in(objects, kind, within):
@@ -67,17 +51,13 @@ def _single_pods(objects: Objects, within: str) -> Iterator[str]:
     found = [p for p in _in(objects, "pod", within) if controller(p)[0] not in COUNTED and not terminating(p)]
     good = {controller(p)[1] for p in found if _is_good(p)}
     for pod in found:
-        failed = _phase(pod) == "Failed"
+        failed = phase(pod) == "Failed"
         if not _is_good(pod) and not (failed and controller(pod)[1] in good):
             yield f"pod/{name(pod)}: {'it has failed' if failed else trouble(pod) or 'it is not ready'}"
 
 
 def _is_good(pod: Raw) -> bool:
-    return ready(pod) or _phase(pod) == "Succeeded"
-
-
-def _phase(pod: Raw) -> str:
-    return str((pod.get("status") or {}).get("phase", ""))
+    return ready(pod) or phase(pod) == "Succeeded"
 
 
 def _services(objects: Objects, within: str) -> Iterator[str]:

@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +20,6 @@ from typing import Any, Protocol
 from chaoskit.adapters.loadprocess import Hear, Process, last_object, tail
 from chaoskit.adapters.offset import Offset
 from chaoskit.errors import PortError
-from chaoskit.load.pod import Order
 from chaoskit.samples import RECORD
 
 ARGV = ("python3", "-m", "chaoskit.load.pod", "work")
@@ -49,8 +47,11 @@ class Talk(Protocol):
 
 
 class PodProcess(Process):
-    def __init__(self, who: str, pod: str, start: Callable[[], Talk], order: Order, folder: Path, hear: Hear) -> None:
-        """`order.config` has the run's own `origin_ns`, by our monotonic clock; `start` begins to talk with the pod."""
+    def __init__(
+        self, who: str, pod: str, start: Callable[[], Talk], order: Mapping[str, Any], folder: Path, hear: Hear
+    ) -> None:
+        """`order` is what the pod is to run, by the names of its Order (`chaoskit/load/pod.py`); its `config` has the
+        run's own `origin_ns`, by our monotonic clock. `start` begins to talk with the pod."""
         self.who = who
         self.refused: dict[str, Any] = {}
         self.killed = False
@@ -146,9 +147,9 @@ class PodProcess(Process):
             self._over = self._over or talk.over or "it told no time"
             return
         self._began = self._offset
-        config = dict(self._order.config)
+        config = dict(self._order["config"])
         config["origin_ns"] = round(config["origin_ns"] - self._began.best * 1e9)
-        talk.say(json.dumps({"begin": {**asdict(self._order), "config": config}}))
+        talk.say(json.dumps({"begin": {**self._order, "config": config}}))
 
     def _go_on(self, talk: Talk) -> None:
         while not self._over and self._left is None and not self._closing:

@@ -24,7 +24,6 @@ from typing import Any
 from chaoskit.adapters.loadpod import PodProcess, Talk
 from chaoskit.adapters.loadprocess import LocalProcess, Process, last_object, tail
 from chaoskit.errors import PortError, UsageError
-from chaoskit.load.pod import Order
 from chaoskit.model import LoadStatus
 from chaoskit.ports import LoadPlan, Post
 from chaoskit.samples import Sample, SampleReader
@@ -153,7 +152,7 @@ class LocustLoad:
         if module == "agent" and plan.locustfile:
             files = _files(plan.locustfile)
             config = {**config, "locustfile": plan.locustfile.name}
-        order = Order(module, config, files, plan.environment or {})
+        order = {"module": module, "config": config, "files": files, "environment": dict(plan.environment or {})}
         return PodProcess(who, pod, lambda: talk(pod, plan.namespace), order, plan.folder, self._hear)
 
     def _settle(self, process: Process, deadline: float, locustfile: str) -> None:

@@ -5,12 +5,13 @@ chaoskit comes as an account with exactly the rights that `chaoskit rbac` writes
 logs who asked for what: nothing may be forbidden, no change be without its line in the journal, and no line without its
 change.
 
-`make gallery` runs it. docs/bench/gallery.md tells what each case measured when it last ran; the runs themselves are
-in runs/gallery.
+`make gallery` runs it, in as many LANES at once as it is told, each on a cluster of its own. docs/bench/gallery.md
+tells what each case measured when it last ran; the runs themselves are in runs/gallery.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
@@ -44,7 +45,9 @@ ROOT = Path(__file__).parent.parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 TABLE = ROOT / "docs" / "bench" / "gallery.md"
 ROWS = TABLE.with_suffix(".json")
-CLUSTER = "gallery"
+LANE = os.environ.get("PYTEST_XDIST_WORKER", "")
+LANES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+CLUSTER = f"gallery-{LANE}" if LANE else "gallery"
 USER = f"system:serviceaccount:{SHARED}:{ACCOUNT}"
 
 
@@ -81,21 +84,26 @@ class Row:
     load: float
     """The machine's load average just before the run."""
     day: str
+    lanes: int = 1
+    """How many cases ran at once, each on a cluster of its own."""
 
 
 class Kept:
-    """The row of each case as it last ran, in a file; and the page that tells them."""
+    """The row of each case as it last ran, in a file that all lanes share; and the page that tells them."""
 
     def __init__(self, profile: str) -> None:
         self._profile = profile
         self._rows: dict[str, Row] = {}
-        if ROWS.exists():
-            self._rows = {case: Row(**told) for case, told in json.loads(ROWS.read_text()).items()}
 
     def put(self, case: str, row: Row) -> None:
-        self._rows[case] = row
-        ROWS.write_text(json.dumps({case: asdict(row) for case, row in sorted(self._rows.items())}, indent=1) + "\n")
-        TABLE.write_text(self._page())
+        with ROWS.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            self._rows = {known: Row(**told) for known, told in json.load(file).items()} | {case: row}
+            text = json.dumps({known: asdict(told) for known, told in sorted(self._rows.items())}, indent=1)
+            file.seek(0)
+            file.truncate()
+            file.write(text + "\n")
+            TABLE.write_text(self._page())
 
     def _page(self) -> str:
         holds = [case_name(path, None) for path in EXPERIMENTS]
@@ -105,10 +113,10 @@ class Kept:
 
 `make gallery`: every experiment on the app that it names, and on each app with the weakness that it is meant to catch.
 The {self._profile} profile, {os.cpu_count()} cores. On apps that hold: {self._sum(holds)}.
-On weak ones: {self._sum(fails)}.
+On weak ones: {self._sum(fails)}. "At once": so many cases ran side by side, each on a cluster of its own.
 
-| experiment on app | verdict | what decided it | seconds | load average before | day |
-|---|---|---|---|---|---|
+| experiment on app | verdict | what decided it | seconds | at once | load average before | day |
+|---|---|---|---|---|---|---|
 {rows}
 """
 
@@ -119,8 +127,9 @@ On weak ones: {self._sum(fails)}.
     def _line(self, case: str) -> str:
         row = self._rows.get(case)
         if row is None:
-            return f"| {case} | did not run yet | | | | |"
-        return f"| {case} | {row.verdict} | {row.why} | {row.seconds:.0f} | {row.load:.1f} | {row.day} |"
+            return f"| {case} | did not run yet | | | | | |"
+        measured = f"{row.seconds:.0f} | {row.lanes} | {row.load:.1f} | {row.day}"
+        return f"| {case} | {row.verdict} | {row.why} | {measured} |"
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,7 @@ def run(experiment: Path, app: Path | None, stage: Stage) -> Run:
         time.monotonic() - began,
         load,
         time.strftime("%Y-%m-%d"),
+        LANES,
     )
     stage.kept.put(case_name(experiment, app), row)
     asked = asked_by(USER, stage.cluster, logged)
