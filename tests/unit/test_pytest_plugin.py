@@ -150,7 +150,7 @@ class OnFake(Session):
     def metrics(self):
         return self._world.metrics
 
-    def load(self):
+    def load(self, _cluster):
         return self._world.load
 
 
