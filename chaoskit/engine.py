@@ -161,6 +161,9 @@ class Engine:
         self._notices: deque[Raw] = deque()
         self._intents = 0
         self._loading = self._armed = self._healing = False
+        self._used = not planned.fresh
+        """Whether the app is one that somebody may miss. A fresh one is not, until its steady state: its first requests
+        may meet a Service that no node knows yet."""
         self._last_tick = self._last_log = -1.0
 
     @property
@@ -215,6 +218,7 @@ class Engine:
             self._start_load(self._experiment)
         self._armed = True
         self._await_steady("steady")
+        self._used = True
         self._take_steps()
         self._await_steady("after")
         self._look_for_namespace()
@@ -323,6 +327,8 @@ class Engine:
 
     def _check_stop(self, now: float, *, queried: bool) -> None:
         """`queried`: the conditions on PromQL, rather than those on the load's measures."""
+        if not self._used:
+            return
         for condition in self._experiment.safety.stop_if:
             if queried != (condition.name in MEASURES) and condition.holds(
                 self._value(condition, now, STOP_WINDOW_S)[0]

@@ -17,7 +17,7 @@ from chaoskit.journal import FILE, Entry, Journal
 from chaoskit.model import RUN_LABEL, Right, Verdict
 from chaoskit.objects import ready
 from chaoskit.ports import Signalled
-from chaoskit.samples import Outcome
+from chaoskit.samples import Outcome, read_samples
 
 DRAIN = EXPERIMENT.replace(
     "kill_pod: {of: deployment/front, mode: now}", "drain_node: {of: deployment/front, within: 20s}"
@@ -308,6 +308,27 @@ def test_a_signal_during_a_signal_s_healing_changes_nothing(tmp_path):
             world.clock.at(moment, Signalled("SIGINT"))
 
     ends(play(story(tmp_path, told=trouble)), "interrupted", 130)
+
+
+LIMITED = EXPERIMENT + "safety: {stop_if: [pulse_failures > 20%]}\n"
+
+
+def first_requests_fail(world):
+    world.load.outage(0.0, 2.4, Outcome.TIMEOUT)
+
+
+def test_a_fresh_app_that_nobody_misses_yet_may_fail_its_first_requests(tmp_path):
+    told = ends(
+        play(story(tmp_path, LIMITED.replace("within: 5s", "within: 9s"), told=first_requests_fail)), "complete", 0
+    )
+    assert any(not sample.ok for sample in read_samples(told.folder / "pulse"))
+
+
+def test_one_that_was_there_before_may_not(tmp_path):
+    text = LIMITED.replace("load:", f"app: {{namespace: {NAMESPACE}}}\nload:")
+    told = inside(tmp_path, text)
+    told.world.load.outage(told.world.clock.now(), 1e9, Outcome.TIMEOUT)
+    ends(play(told), "stopped", 4, "safety.stop_if: pulse_failures > 20%")
 
 
 @pytest.mark.parametrize("condition", ["pulse_failures > 20%", "ready < 3"])
