@@ -193,8 +193,18 @@ class Engine:
         except RefusedError as reason:
             return "stopped", reason
         except ChaoskitError as reason:
-            return "broken", reason
+            return self._asked_to_stop() or ("broken", reason)
         return "complete", None
+
+    def _asked_to_stop(self) -> tuple[str, ChaoskitError] | None:
+        """A signal that waits to be heard explains what broke: a terminal's Ctrl-C reaches whatever has just begun."""
+        with contextlib.suppress(ChaoskitError):
+            try:
+                while (happening := self._clock.wait(0.0)) is not None:
+                    self._take(happening)
+            except Interrupted as reason:
+                return "interrupted", ChaoskitError(str(reason))
+        return None
 
     def _go(self) -> None:
         self._phase("deploy")

@@ -24,13 +24,6 @@ SYSTEM = "system"
 # An extended attribute of the group that all clusters share, and that goes with it: the controllers that version 2's
 # root did not hand down before there were clusters.
 BORROWED = "user.chaoskit.borrowed"
-# All pods of all clusters share one group, and the kernel weighs each thread outside it (of the API server, of
-# Prometheus …) as much as a group of the usual weight: with that, all pods together waited behind any one of them. On
-# two busy cores, requests sent from a pod were late by 9 to 18 ms (99th percentile); with eight times it, by 2 to 8 ms.
-WEIGHT = 8
-SHARES, SHARES_OF_ONE = "cpu.shares", 1024
-CPU_WEIGHT, CPU_WEIGHT_OF_ONE = "cpu.weight", 100
-UNTOUCHED = {CPU_WEIGHT: f"{CPU_WEIGHT_OF_ONE}\n", "cpu.weight.nice": "0\n"}
 
 
 def is_version_2(root: Path = ROOT) -> bool:
@@ -107,8 +100,6 @@ class Cgroups:
         for part in (OURS, self.cluster, node):
             parent, group = group, group / part
             group.mkdir(exist_ok=True)
-            if part == OURS:
-                _write_if_there(group / SHARES, str(WEIGHT * SHARES_OF_ONE))
             if (group / "cpuset.cpus").exists():
                 for file in ("cpuset.cpus", "cpuset.mems"):  # A new group has none, and no process can join it.
                     (group / file).write_text((parent / file).read_text())
@@ -123,7 +114,6 @@ class Cgroups:
             _hand_down(group)
             group /= part
             group.mkdir(exist_ok=True)
-        _write_if_there(top / CPU_WEIGHT, str(WEIGHT * CPU_WEIGHT_OF_ONE))
         (group / SYSTEM).mkdir(exist_ok=True)
         _hand_down(group)
 
@@ -163,7 +153,7 @@ def _remove_top(top: Path) -> None:
     """Remove the group that all clusters share, if no cluster is left; the root then hands down what it did before.
 
     The kernel refuses to take a controller from a group that hands it on. A limit on a neighbour itself it would drop
-    silently: what a neighbour's settings differ in from those of our own group, as the kernel makes it, stays.
+    silently: what a neighbour's settings differ in from those of our own, untouched group stays.
     """
     unused = [name for name in _borrowed(top) if not _set_beside(top, name)]
     if _remove_if_empty(top):
@@ -173,7 +163,7 @@ def _remove_top(top: Path) -> None:
 
 def _set_beside(top: Path, controller: str) -> bool:
     neighbours = (path for path in top.parent.iterdir() if path.is_dir() and path != top)
-    untouched = {name: UNTOUCHED.get(name, text) for name, text in _settings(top, controller).items()}
+    untouched = _settings(top, controller)
     return any(_settings(neighbour, controller) != untouched for neighbour in neighbours)
 
 

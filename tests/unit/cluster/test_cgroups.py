@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.cluster import cgroups
 from chaoskit.cluster.cgroups import HIERARCHIES, Cgroups
 
 
@@ -41,13 +40,6 @@ def end_all(root: Path) -> None:
 def test_version_1_gets_a_group_in_each_hierarchy(version_1: Path) -> None:
     Cgroups("shop", version_1).make("node1")
     assert all((version_1 / name / "chaoskit/shop/node1").is_dir() for name in HIERARCHIES)
-
-
-def test_pods_do_not_wait_behind_the_control_plane(version_1: Path) -> None:
-    (version_1 / "cpu/chaoskit").mkdir()
-    (version_1 / "cpu/chaoskit/cpu.shares").write_text("1024\n")
-    Cgroups("shop", version_1).make("node1")
-    assert int((version_1 / "cpu/chaoskit/cpu.shares").read_text()) == 8 * 1024
 
 
 def test_version_1_joins_the_freezer(version_1: Path) -> None:
@@ -108,16 +100,6 @@ def test_version_2_hands_down_what_the_kubelet_wants(version_2: Path) -> None:
     assert handed_down(version_2).read_text() == "+io"
     assert handed_down(version_2 / "chaoskit/shop/node1").read_text() == "+io +memory +pids"
     assert Cgroups("shop", version_2).entry("node1").parent.is_dir()
-
-
-def test_version_2_s_pods_weigh_more_too_and_that_is_no_limit_of_a_neighbour_s(version_2: Path) -> None:
-    for group in ("chaoskit", "system.slice"):
-        (version_2 / group / "cpu.weight").write_text("100\n")
-    Cgroups("shop", version_2).make("node1")
-    assert (version_2 / "chaoskit/cpu.weight").read_text().strip() == "800"
-    assert not cgroups._set_beside(version_2 / "chaoskit", "cpu")
-    (version_2 / "system.slice/cpu.weight").write_text("50\n")
-    assert cgroups._set_beside(version_2 / "chaoskit", "cpu")
 
 
 def test_version_2_s_root_gets_back_what_was_borrowed(version_2: Path) -> None:
