@@ -161,9 +161,9 @@ class Engine:
         self._notices: deque[Raw] = deque()
         self._intents = 0
         self._loading = self._armed = self._healing = False
-        self._used = not planned.fresh
-        """Whether the app is one that somebody may miss. A fresh one is not, until its steady state: its first requests
-        may meet a Service that no node knows yet."""
+        self._missed_from = float("inf") if planned.fresh else float("-inf")
+        """From when on the app is one that somebody may miss. A fresh one is not, until its steady state: its first
+        requests may meet a Service that no node knows yet."""
         self._last_tick = self._last_log = -1.0
 
     @property
@@ -228,7 +228,7 @@ class Engine:
             self._start_load(self._experiment)
         self._armed = True
         self._await_steady("steady")
-        self._used = True
+        self._missed_from = min(self._missed_from, self._clock.now())
         self._take_steps()
         self._await_steady("after")
         self._look_for_namespace()
@@ -337,12 +337,11 @@ class Engine:
 
     def _check_stop(self, now: float, *, queried: bool) -> None:
         """`queried`: the conditions on PromQL, rather than those on the load's measures."""
-        if not self._used:
+        window = min(STOP_WINDOW_S, now - self._missed_from)
+        if window <= 0:
             return
         for condition in self._experiment.safety.stop_if:
-            if queried != (condition.name in MEASURES) and condition.holds(
-                self._value(condition, now, STOP_WINDOW_S)[0]
-            ):
+            if queried != (condition.name in MEASURES) and condition.holds(self._value(condition, now, window)[0]):
                 raise Stopped(f"safety.stop_if: {condition.text}")
 
     def wait_until(self, true: Callable[[], bool], within_s: float, what: str) -> bool:
