@@ -23,8 +23,9 @@ class Offset:
 
     @classmethod
     def of_exchange(cls, sent: float, other: float, received: float) -> Offset:
-        """The other clock said `other` at some time between `sent` and `received`."""
-        return cls(received, sent - other, received - other)
+        """The other clock said `other` at some time between `sent` and `received`, and may have drifted since."""
+        drifted = DRIFT * (received - sent)
+        return cls(received, sent - other - drifted, received - other + drifted)
 
     @property
     def best(self) -> float:

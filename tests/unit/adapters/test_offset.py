@@ -38,7 +38,7 @@ def test_the_truth_is_within_what_is_known_and_stays_so(exchanges, truth, share,
 def test_it_is_never_less_sure_than_by_its_last_exchange(exchanges, truth):
     known = told(exchanges, truth, 0.0)
     _, there, back = exchanges[-1]
-    assert known.uncertainty <= (there + back) / 2 + FLOAT_ERROR_S
+    assert known.uncertainty <= (there + back) * (0.5 + DRIFT) + FLOAT_ERROR_S
 
 
 def test_a_clock_that_jumped_is_believed_anew():
