@@ -390,19 +390,24 @@ class Engine:
             "create the namespace", Target("namespace", named, "", ""), heal.NAMESPACE, "", {"created": True}
         )
         try:
-            self._cluster.create(manifest)
+            self._create(manifest, intent)
         except ConflictError as error:
-            if self._is_ours("namespace", named):
-                # An answer was lost, and the call was made again.
-                self._write("outcome", n=intent.n, step="", outcome="done")
-                return
             self._write("healed", n=intent.n, done=True, how="it was there before")
             raise namespace_taken(named) from error
+
+    def _create(self, manifest: Raw, intent: Intent) -> None:
+        """What carries the run's label. ConflictError if such a thing is there already, and is none of the run's own:
+        that happens where an answer was lost, and the call was made again."""
+        try:
+            self._cluster.create(manifest, intent.target.namespace)
+        except ConflictError:
+            if not self._is_ours(intent.target):
+                raise
         self._write("outcome", n=intent.n, step="", outcome="done")
 
-    def _is_ours(self, kind: str, named: str, within: str = "") -> bool:
+    def _is_ours(self, made: Target) -> bool:
         with contextlib.suppress(NotFoundError):
-            return labels(self._cluster.get(kind, named, within)).get(RUN_LABEL) == self._plan.run
+            return labels(self._cluster.get(made.kind, made.name, made.namespace)).get(RUN_LABEL) == self._plan.run
         return False
 
     def _watch(self) -> None:
@@ -492,12 +497,7 @@ class Engine:
         for manifest in wanted.values():
             target = Target("pod", name(manifest), self._plan.namespace, "")
             intent = self._intend("start a pod of the load", target, heal.LOAD_POD, "", {"created": True})
-            try:
-                self._cluster.create(manifest, self._plan.namespace)
-            except ConflictError:  # An answer was lost, and the call was made again; or somebody has such a pod.
-                if not self._is_ours("pod", target.name, target.namespace):
-                    raise
-            self._write("outcome", n=intent.n, step="", outcome="done")
+            self._create(manifest, intent)
         within = self._experiment.app.ready_within
         if not self.wait_until(lambda: not self._late(wanted), within, "the pods of the load"):
             raise ClusterError(

@@ -322,12 +322,17 @@ def _hasten(cluster: Cluster, within: str) -> None:
                     cluster.delete(kind, name(o), within, uid=uid(o), grace_s=0)
 
 
+def _made_by(intent: Intent, present: Raw) -> bool:
+    """Whether it is what the run made, and no namesake. The intent may not know the UID, which came afterwards."""
+    return labels(present).get(RUN_LABEL) == intent.run and intent.target.uid in ("", uid(present))
+
+
 def remove_pod(cluster: Cluster, intent: Intent) -> Healed:
     """Deletes a pod that a run made for its load."""
     target = intent.target
     try:
         present = cluster.get("pod", target.name, target.namespace)
-        if labels(present).get(RUN_LABEL) != intent.run or (target.uid and uid(present) != target.uid):
+        if not _made_by(intent, present):
             return Healed(True, "the pod belongs to somebody else now")
         cluster.delete("pod", target.name, target.namespace, uid=uid(present), grace_s=0)
         cluster.get("pod", target.name, target.namespace)
@@ -342,7 +347,7 @@ def remove_namespace(cluster: Cluster, intent: Intent, sleep: Sleep) -> Healed:
     fix = f"kubectl delete namespace {target.name}"
     try:
         present = cluster.get(NAMESPACE, target.name)
-        if labels(present).get(RUN_LABEL) != intent.run or (target.uid and uid(present) != target.uid):
+        if not _made_by(intent, present):
             return Healed(True, "the namespace belongs to somebody else now")
         cluster.delete(NAMESPACE, target.name, uid=uid(present))
         _hasten(cluster, target.name)

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from chaoskit.model import OWN_LABEL, Raw, Right
-from chaoskit.objects import Objects, hopeless, name, namespace, phase, terminating, trouble, uid
+from chaoskit.objects import HOSTNAME_LABEL, Objects, hopeless, name, namespace, phase, terminating, trouble, uid
 from chaoskit.plan import Plan, run_labels, touches_cluster
 
 PULSE, MASTER = "pulse", "locust"
+WORKER = f"{MASTER}-"
+"""A worker's name begins like that, and goes on with its number."""
 ROLE_LABEL = "chaoskit.io/load"
 CONTAINER = "load"
 MEMORY, MOST_MEMORY = "128Mi", "1Gi"
@@ -27,7 +29,6 @@ SCRATCH = "1Gi"
 NOBODY = 65532
 OUTLIVES_S = 60.0
 """Beyond the load's own end, which the pods outlive if nobody takes them away."""
-HOSTNAME = "kubernetes.io/hostname"
 
 
 def manifests(plan: Plan, longest_s: float) -> dict[str, Raw]:
@@ -35,7 +36,7 @@ def manifests(plan: Plan, longest_s: float) -> dict[str, Raw]:
     load = plan.experiment.load
     if load is None or not load.workers:
         return {}
-    users = [MASTER, *(f"{MASTER}-{n + 1}" for n in range(load.workers))] if plan.experiment.locustfile else []
+    users = [MASTER, *(f"{WORKER}{n + 1}" for n in range(load.workers))] if plan.experiment.locustfile else []
     return {who: _pod(plan, who, longest_s) for who in (PULSE, *users)}
 
 
@@ -98,17 +99,17 @@ def _container(plan: Plan, who: str, lasts: int) -> dict[str, Any]:
 def _affinity(plan: Plan) -> dict[str, Any]:
     """Where nodes are hit, the load stays on as few as it can, and with as few of the app's pods as it can: a node that
     carries it is none to be hit. Otherwise it spreads, so that no one machine limits it."""
-    own = {"labelSelector": {"matchLabels": {OWN_LABEL: "true"}}, "topologyKey": HOSTNAME}
-    app = {"labelSelector": {"matchExpressions": [{"key": OWN_LABEL, "operator": "DoesNotExist"}]}}
-    apart = {"weight": 50, "podAffinityTerm": {**app, "topologyKey": HOSTNAME}}
-    if not touches_cluster(plan.experiment):
-        spread = {"weight": 100, "podAffinityTerm": own}
-        return {"podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [spread]}}
-    together = {"weight": 100, "podAffinityTerm": own}
-    return {
-        "podAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [together]},
-        "podAntiAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [apart]},
-    }
+    own = _beside(100, {"matchLabels": {OWN_LABEL: "true"}})
+    app = _beside(50, {"matchExpressions": [{"key": OWN_LABEL, "operator": "DoesNotExist"}]})
+    if touches_cluster(plan.experiment):
+        return {"podAffinity": own, "podAntiAffinity": app}
+    return {"podAntiAffinity": own}
+
+
+def _beside(weight: int, selector: Raw) -> dict[str, Any]:
+    """On one node with such pods, if it can be."""
+    term = {"labelSelector": selector, "topologyKey": HOSTNAME_LABEL}
+    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": term}]}
 
 
 def found(wanted: Mapping[str, Raw], objects: Objects) -> dict[str, Raw]:

@@ -119,8 +119,8 @@ class SampleWriter:
         self._names.close()
 
 
-class SampleReader:
-    """Reads a recording piece by piece, while it is being written or afterwards."""
+class Tail:
+    """What is added to a recording, while it is being written or afterwards, as it stands in its files."""
 
     def __init__(self, path: Path) -> None:
         """`path` has no suffix; the files need not be there yet."""
@@ -128,22 +128,32 @@ class SampleReader:
         self._names = path.with_name(path.name + ".names")
         self._offset = 0
         self._names_offset = 0
+
+    def read(self, most: int = -1) -> tuple[bytes, list[str]]:
+        """The whole records since the last call, of at most so many bytes, and the names that are new by then."""
+        records = _read_from(self._records, self._offset, most)
+        records = records[: len(records) - len(records) % RECORD.size]
+        self._offset += len(records)
+        # Names are read after the records: then every name that these records refer to is there.
+        names = _read_from(self._names, self._names_offset)
+        names = names[: names.rfind(b"\n") + 1]
+        self._names_offset += len(names)
+        return records, [str(json.loads(line)) for line in names.splitlines()]
+
+
+class SampleReader:
+    """Reads a recording piece by piece, while it is being written or afterwards."""
+
+    def __init__(self, path: Path) -> None:
+        """`path` has no suffix; the files need not be there yet."""
+        self._tail = Tail(path)
         self._texts: list[str] = []
 
     def read(self) -> list[Sample]:
         """The samples that were written since the last call, in the order in which they were written."""
-        data = _read_from(self._records, self._offset)
-        whole = len(data) - len(data) % RECORD.size
-        self._offset += whole
-        # Names are read after the records: then every name that these records refer to is there.
-        self._read_names()
-        return [self._sample(*fields) for fields in RECORD.iter_unpack(data[:whole])]
-
-    def _read_names(self) -> None:
-        data = _read_from(self._names, self._names_offset)
-        whole = data.rfind(b"\n") + 1
-        self._names_offset += whole
-        self._texts += [str(json.loads(line)) for line in data[:whole].splitlines()]
+        records, names = self._tail.read()
+        self._texts += names
+        return [self._sample(*fields) for fields in RECORD.iter_unpack(records)]
 
     def _sample(
         self, intended: float, sent: float, end: float, status: int, outcome: int, stream: int, name: int, answerer: int
@@ -162,11 +172,11 @@ def read_samples(path: Path) -> Iterator[Sample]:
     yield from SampleReader(path).read()
 
 
-def _read_from(path: Path, offset: int) -> bytes:
+def _read_from(path: Path, offset: int, most: int = -1) -> bytes:
     try:
         with path.open("rb") as file:
             file.seek(offset)
-            return file.read()
+            return file.read(most)
     except FileNotFoundError:
         return b""
 

@@ -11,16 +11,16 @@ import json
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from chaoskit.adapters.loadprocess import Hear, Process, last_object, tail
+from chaoskit.adapters.loadprocess import Hear, Process, last_object
 from chaoskit.adapters.offset import Offset
 from chaoskit.errors import PortError
-from chaoskit.samples import RECORD
+from chaoskit.samples import RECORD, SampleWriter
 
 ARGV = ("python3", "-m", "chaoskit.load.pod", "work")
 FIRST_EXCHANGES = 12
@@ -52,20 +52,16 @@ class PodProcess(Process):
     ) -> None:
         """`order` is what the pod is to run, by the names of its Order (`chaoskit/load/pod.py`); its `config` has the
         run's own `origin_ns`, by our monotonic clock. `start` begins to talk with the pod."""
-        self.who = who
-        self.refused: dict[str, Any] = {}
-        self.killed = False
-        self.settled = threading.Event()
-        self._pod, self._start, self._order, self._hear = pod, start, order, hear
-        self._log = folder / f"{who}.log"
+        super().__init__(who, f"{who} in pod/{pod}", folder / f"{who}.log", hear)
+        self._start, self._order = start, order
         self._recording = _Recording(folder / who)
-        self._heard_at = self._listened_at = time.monotonic()
+        self._listened_at = self._heard_at
         self._finished = False
         self._began: Offset | None = None
         self._offset: Offset | None = None
         self._asked: tuple[int, float] = (0, 0.0)
         self._said: queue.SimpleQueue[str] = queue.SimpleQueue()
-        self._done = self._closing = False
+        self._closing = False
         self._left: int | None = None
         self._over = ""
         self._thread = threading.Thread(target=self._converse, name=f"load-{who}", daemon=True)
@@ -87,26 +83,12 @@ class PodProcess(Process):
             return f"{self._named} did not end in time{lost}"
         if self._over and self._left is None:
             return f"{self._named} is gone: {self._over}{lost}"
-        if self._left is not None and not self._done:
-            cause = self.refused.get("why") or tail(self.log())
-            return f"{self._named} ended unexpectedly with code {self._left}: {cause}"
-        if self._done:
-            return f"{self._named} ended by itself"
-        silent = (
-            self._listened_at - self._heard_at
-        )  # While nobody listened, as in a stall of our own, nobody was silent.
-        if silent > SILENT_S and self._began is not None:
-            return f"{self._named} has said nothing for {silent:.1f} s"
-        return ""
-
-    @property
-    def _named(self) -> str:
-        return f"{self.who} in pod/{self._pod}"
+        # A stall of our own, in which nobody listens, is no silence.
+        silent = self._listened_at - self._heard_at if self._began else 0.0
+        return self._ended_how(self._left) or self._silent(silent, SILENT_S)
 
     def log(self) -> str:
-        with suppress(FileNotFoundError):
-            return self._log.read_text(encoding="utf-8", errors="replace")
-        return self._over
+        return super().log() or self._over
 
     def terminate(self) -> None:
         self.tell({"end": True})
@@ -191,16 +173,9 @@ class PodProcess(Process):
             if said["hello"] != version("chaoskit"):
                 self._over = f"the pod's image has chaoskit {said['hello']} in it, and this is {version('chaoskit')}"
         else:
-            self._take_status(said)
-        return False
-
-    def _take_status(self, said: Mapping[str, Any]) -> None:
-        self.refused = said.get("error") or self.refused
-        self._done = self._done or bool(said.get("done"))
-        if "t" in said:
-            self.settled.set()
             clock = self._offset.aged(time.monotonic()).uncertainty if self._offset else 0.0
-            self._hear(self, {**said, "clock_s": round(clock, 6)})
+            self._take_status({**said, "clock_s": round(clock, 6)})
+        return False
 
     def _learn_time(self, number: int, other: float) -> bool:
         if number != self._asked[0]:
@@ -215,27 +190,20 @@ class PodProcess(Process):
 
 
 class _Recording:
-    """The pod's recording, as it arrives (see `chaoskit/samples.py`)."""
+    """The pod's recording, as it arrives: the same names in the same order have the same numbers here."""
 
     def __init__(self, path: Path) -> None:
-        self._records = path.with_name(path.name + ".bin").open("xb")
-        self._names = path.with_name(path.name + ".names").open("x", encoding="utf-8", newline="\n")
+        self._writer = SampleWriter(path)
         self.until = 0.0
         """When the last request ended that arrived."""
 
     def append(self, records: bytes, names: list[str], later_s: float) -> None:
-        """The names first, so that a reader never misses one."""
-        self._names.writelines(json.dumps(name) + "\n" for name in names)
-        self._names.flush()
-        for record in self._shifted(records, later_s):
-            self._records.write(record)
-        self._records.flush()
-
-    def _shifted(self, records: bytes, later_s: float) -> Iterator[bytes]:
+        for name in names:
+            self._writer.name(name)
         for intended, sent, end, *rest in RECORD.iter_unpack(records):
+            self._writer.write(intended + later_s, sent + later_s, end + later_s, *rest)
             self.until = max(self.until, end + later_s)
-            yield RECORD.pack(intended + later_s, sent + later_s, end + later_s, *rest)
+        self._writer.flush()
 
     def close(self) -> None:
-        self._records.close()
-        self._names.close()
+        self._writer.close()

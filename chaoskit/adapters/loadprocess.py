@@ -7,44 +7,74 @@ import os
 import subprocess
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 SILENT_S = 2.0
 """A process that has said nothing for eight statuses does not work any more."""
 
 
-class Process(Protocol):
+Hear: TypeAlias = "Callable[[Process, Mapping[str, Any] | None], None]"
+
+
+class Process(ABC):
     """What it says goes to the `hear` that it was started with: each status, and None once it has ended."""
 
-    who: str
-    refused: dict[str, Any]
-    """Why it did not begin, in the words of `chaoskit.load.process.InputError`."""
-    killed: bool
-    """Whether it had to be."""
-    settled: threading.Event
-    """Set once it works or is known not to."""
+    def __init__(self, who: str, named: str, log: Path, hear: Hear) -> None:
+        """`named` is how people are told of it."""
+        self.who = who
+        self.refused: dict[str, Any] = {}
+        """Why it did not begin, in the words of `chaoskit.load.process.InputError`."""
+        self.killed = False
+        """Whether it had to be."""
+        self.settled = threading.Event()
+        """Set once it works or is known not to."""
+        self._named, self._log, self._hear = named, log, hear
+        self._heard_at = time.monotonic()
+        self._done = False
 
     @property
+    @abstractmethod
     def ended(self) -> bool: ...
 
+    @abstractmethod
     def tell(self, told: Mapping[str, Any]) -> None:
         """Never waits: a process that does not read is told nothing."""
 
+    @abstractmethod
     def trouble(self) -> str:
         """Why it is not doing its work; empty if it is."""
 
-    def log(self) -> str: ...
-
+    @abstractmethod
     def terminate(self) -> None: ...
 
+    @abstractmethod
     def wait_ended(self, deadline: float) -> None:
         """Kills it at the deadline, and returns once nothing of it is left."""
 
+    def log(self) -> str:
+        with suppress(FileNotFoundError):
+            return self._log.read_text(encoding="utf-8", errors="replace")
+        return ""
 
-Hear = Callable[[Process, Mapping[str, Any] | None], None]
+    def _take_status(self, said: Mapping[str, Any]) -> None:
+        self.refused = said.get("error") or self.refused
+        self._done = self._done or bool(said.get("done"))
+        if "t" in said:
+            self.settled.set()
+            self._hear(self, said)
+
+    def _ended_how(self, code: int | None) -> str:
+        """That it ended, with an exit code, or is about to; empty while it works."""
+        if code is not None and not self._done:
+            return f"{self._named} ended unexpectedly with code {code}: {self.refused.get('why') or tail(self.log())}"
+        return f"{self._named} ended by itself" if self._done else ""
+
+    def _silent(self, since_s: float, most_s: float) -> str:
+        return f"{self._named} has said nothing for {since_s:.1f} s" if since_s > most_s else ""
 
 
 def last_object(text: str) -> dict[str, Any]:
@@ -61,17 +91,11 @@ def tail(log: str) -> str:
     return " / ".join(lines[-3:]) or "it left no message"
 
 
-class LocalProcess:
-    """One of the load's processes, and the thread that reads what it says."""
+class LocalProcess(Process):
+    """One on this machine, and the thread that reads what it says."""
 
     def __init__(self, who: str, argv: list[str], log: Path, env: Mapping[str, str], hear: Hear) -> None:
-        self.who = who
-        self._log, self._hear = log, hear
-        self.heard_at = time.monotonic()
-        self.refused: dict[str, Any] = {}
-        self.done = False
-        self.killed = False
-        self.settled = threading.Event()
+        super().__init__(who, who, log, hear)
         with log.open("wb") as errors:
             # A session of its own: Ctrl-C reaches chaoskit alone, which then ends the load in order.
             self._popen = subprocess.Popen(
@@ -92,13 +116,8 @@ class LocalProcess:
         assert self._popen.stdout is not None  # noqa: S101  # It is a pipe.
         with self._popen.stdout as lines:
             for line in lines:
-                said = last_object(line.decode(errors="replace"))
-                self.heard_at = time.monotonic()
-                self.refused = said.get("error") or self.refused
-                self.done = self.done or bool(said.get("done"))
-                if "t" in said:
-                    self.settled.set()
-                    self._hear(self, said)
+                self._heard_at = time.monotonic()
+                self._take_status(last_object(line.decode(errors="replace")))
         self._popen.wait()
         self.settled.set()
         self._hear(self, None)
@@ -115,16 +134,8 @@ class LocalProcess:
     def trouble(self) -> str:
         if self.killed:
             return f"{self.who} had to be killed: the end of its recording is lost"
-        if self.ended and not self.done:
-            cause = self.refused.get("why") or tail(self._log.read_text(encoding="utf-8", errors="replace"))
-            return f"{self.who} ended unexpectedly with code {self._popen.returncode}: {cause}"
-        if self.done:
-            return f"{self.who} ended by itself"
-        silent = time.monotonic() - self.heard_at
-        return f"{self.who} has said nothing for {silent:.1f} s" if silent > SILENT_S else ""
-
-    def log(self) -> str:
-        return self._log.read_text(encoding="utf-8", errors="replace")
+        silent = time.monotonic() - self._heard_at
+        return self._ended_how(self._popen.poll()) or self._silent(silent, SILENT_S)
 
     def terminate(self) -> None:
         self._popen.terminate()

@@ -24,6 +24,7 @@ from typing import Any
 from chaoskit.adapters.loadpod import PodProcess, Talk
 from chaoskit.adapters.loadprocess import LocalProcess, Process, last_object, tail
 from chaoskit.errors import PortError, UsageError
+from chaoskit.loadpods import MASTER, PULSE, WORKER
 from chaoskit.model import LoadStatus
 from chaoskit.ports import LoadPlan, Post
 from chaoskit.samples import Sample, SampleReader
@@ -34,7 +35,6 @@ Inside = Callable[[Sequence[str]], list[str]]
 TalkWith = Callable[[str, str], Talk]
 """Starts the load's command in a pod, by its name and namespace."""
 
-LOCUST = "locust"
 BUILT_IN = Path(__file__).parents[1] / "load"
 MOST_CODE = 1_000_000
 _START_WITHIN_S = 30.0
@@ -161,7 +161,7 @@ class LocustLoad:
             return
         self.stop()  # A pod's log comes when it ends.
         refused, log = process.refused, process.log()
-        if refused and process.who.startswith(LOCUST):
+        if refused and process.who.startswith(MASTER):
             where = _here(str(refused.get("where", "")), locustfile)
             raise _refusal({"error": {**refused, "where": where}}, locustfile, log)
         why = f"{refused['where']}: {refused['why']}" if refused else tail(log)
@@ -176,12 +176,12 @@ class LocustLoad:
                 self._post(LoadStatus(at=self._now(), who=process.who, done=True, error=process.trouble()))
             return
         self._said[process.who] = said
-        if process.who.startswith(f"{LOCUST}-"):
+        if process.who.startswith(WORKER):
             return
-        if process.who == LOCUST:
-            said = _summed(said, [told for who, told in list(self._said.items()) if who.startswith(f"{LOCUST}-")])
-            if "pulse" in self._processes:
-                self._processes["pulse"].tell({"load": {"users": said["users"], "outcomes": said["outcomes"]}})
+        if process.who == MASTER:
+            said = _summed(said, [told for who, told in list(self._said.items()) if who.startswith(WORKER)])
+            if PULSE in self._processes:
+                self._processes[PULSE].tell({"load": {"users": said["users"], "outcomes": said["outcomes"]}})
         self._post(_status(process.who, said))
 
     def _now(self) -> float:
@@ -192,11 +192,11 @@ class LocustLoad:
         return [sample for reader in self._readers for sample in reader.read()]
 
     def set_users(self, users: int, spawn_rate: float) -> None:
-        if locust := self._processes.get("locust"):
+        if locust := self._processes.get(MASTER):
             locust.tell({"users": users, "spawn_rate": spawn_rate})
 
     def tell(self, kind: str, at: float, data: Mapping[str, Any]) -> None:
-        pulse = self._processes.get("pulse")
+        pulse = self._processes.get(PULSE)
         if pulse and kind in TOLD:
             pulse.tell(as_told(kind, at, data))
 
@@ -214,7 +214,8 @@ class LocustLoad:
         self._stopping = True
         deadline = time.monotonic() + _STOP_WITHIN_S
         # A master that ends tells its workers to break off, so it ends once they have finished what they were doing.
-        master = [process for who, process in self._processes.items() if who == LOCUST and f"{LOCUST}-1" in self._said]
+        led = any(who.startswith(WORKER) for who in self._processes)
+        master = [process for who, process in self._processes.items() if led and who == MASTER]
         others = [process for process in self._processes.values() if process not in master]
         for some in (others, master):
             for process in some:
@@ -227,13 +228,13 @@ class LocustLoad:
 
 def _parts(plan: LoadPlan, origin_ns: int) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(who, module of `chaoskit.load`, configuration) of each process."""
-    workers = sorted(who for who in plan.pods if who.startswith(f"{LOCUST}-"))
+    workers = sorted(who for who in plan.pods if who.startswith(WORKER))
     if plan.locustfile is not None:
         agent = _agent_config(plan, origin_ns)
-        yield LOCUST, "agent", {**agent, "workers": len(workers)}
+        yield MASTER, "agent", {**agent, "workers": len(workers)}
         for number, who in enumerate(workers):
             yield who, "agent", {**agent, "master_host": plan.master_host, "seed": plan.seed + number}
-    yield "pulse", "pulse", _pulse_config(plan, origin_ns)
+    yield PULSE, "pulse", _pulse_config(plan, origin_ns)
 
 
 def _files(locustfile: Path) -> dict[str, str]:

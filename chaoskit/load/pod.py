@@ -29,13 +29,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from chaoskit.samples import RECORD
+from chaoskit.samples import RECORD, Tail
 
 RECORDING = "recording"
 MODULES = ("agent", "pulse")
 SEND_EVERY_S = 0.1
 """Also when there is nothing to send: an empty line of records says that all is well."""
 MOST_SENT = RECORD.size * 20_000
+"""Bytes of records in one line."""
 LAST_LINES = 20
 END_WITHIN_S = 2.5
 
@@ -67,34 +68,6 @@ class Mouth:
             rest = memoryview(line)
             while rest:
                 rest = rest[self._out.write(rest) :]
-
-
-class Tail:
-    """What has been added to a recording since the last look, in whole records, and the names that they refer to."""
-
-    def __init__(self, recording: Path) -> None:
-        self._records = recording.with_name(recording.name + ".bin")
-        self._names = recording.with_name(recording.name + ".names")
-        self._at = self._names_at = 0
-
-    def read(self) -> tuple[bytes, list[str]]:
-        records = _read(self._records, self._at, MOST_SENT)
-        records = records[: len(records) - len(records) % RECORD.size]
-        self._at += len(records)
-        # The names after the records: then each that these refer to is there.
-        names = _read(self._names, self._names_at)
-        names = names[: names.rfind(b"\n") + 1]
-        self._names_at += len(names)
-        return records, [str(json.loads(line)) for line in names.splitlines()]
-
-
-def _read(path: Path, at: int, most: int = -1) -> bytes:
-    try:
-        with path.open("rb") as file:
-            file.seek(at)
-            return file.read(most)
-    except FileNotFoundError:
-        return b""
 
 
 class Work:
@@ -170,7 +143,7 @@ class Work:
             self._mouth.pass_on(line)
 
     def _send(self) -> bool:
-        records, names = self._tail.read()
+        records, names = self._tail.read(MOST_SENT)
         self._mouth.say({"records": base64.b64encode(records).decode(), "names": names})
         return bool(records)
 
