@@ -16,7 +16,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -93,43 +93,43 @@ class Kept:
 
     def __init__(self, profile: str) -> None:
         self._profile = profile
-        self._rows: dict[str, Row] = {}
 
     def put(self, case: str, row: Row) -> None:
         with ROWS.open("r+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
-            self._rows = {known: Row(**told) for known, told in json.load(file).items()} | {case: row}
-            text = json.dumps({known: asdict(told) for known, told in sorted(self._rows.items())}, indent=1)
+            rows = {known: Row(**told) for known, told in json.load(file).items()} | {case: row}
+            text = json.dumps({known: asdict(told) for known, told in sorted(rows.items())}, indent=1)
             file.seek(0)
             file.truncate()
             file.write(text + "\n")
-            TABLE.write_text(self._page())
+            TABLE.write_text(self._page(rows))
 
-    def _page(self) -> str:
+    def _page(self, rows: Mapping[str, Row]) -> str:
         holds = [case_name(path, None) for path in EXPERIMENTS]
         fails = [case_name(weak.experiment, weak.folder) for weak in weak_apps()]
-        rows = "\n".join(map(self._line, holds + fails))
+        lines = "\n".join(_line(case, rows.get(case)) for case in holds + fails)
         return f"""# The gallery, as each case last ran
 
 `make gallery`: every experiment on the app that it names, and on each app with the weakness that it is meant to catch.
-The {self._profile} profile, {os.cpu_count()} cores. On apps that hold: {self._sum(holds)}.
-On weak ones: {self._sum(fails)}. "At once": so many cases ran side by side, each on a cluster of its own.
+The {self._profile} profile, {os.cpu_count()} cores. On apps that hold: {_sum(rows, holds)}.
+On weak ones: {_sum(rows, fails)}. "At once": so many cases ran side by side, each on a cluster of its own.
 
 | experiment on app | verdict | what decided it | seconds | at once | load average before | day |
 |---|---|---|---|---|---|---|
-{rows}
+{lines}
 """
 
-    def _sum(self, cases: Sequence[str]) -> str:
-        ran = [self._rows[case].seconds for case in cases if case in self._rows]
-        return f"{len(ran)} of {len(cases)} cases ran, in {sum(ran) / 60:.1f} minutes"
 
-    def _line(self, case: str) -> str:
-        row = self._rows.get(case)
-        if row is None:
-            return f"| {case} | did not run yet | | | | | |"
-        measured = f"{row.seconds:.0f} | {row.lanes} | {row.load:.1f} | {row.day}"
-        return f"| {case} | {row.verdict} | {row.why} | {measured} |"
+def _sum(rows: Mapping[str, Row], cases: Sequence[str]) -> str:
+    ran = [rows[case].seconds for case in cases if case in rows]
+    return f"{len(ran)} of {len(cases)} cases ran, in {sum(ran) / 60:.1f} minutes"
+
+
+def _line(case: str, row: Row | None) -> str:
+    if row is None:
+        return f"| {case} | did not run yet | | | | | |"
+    measured = f"{row.seconds:.0f} | {row.lanes} | {row.load:.1f} | {row.day}"
+    return f"| {case} | {row.verdict} | {row.why} | {measured} |"
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,8 @@ def test_an_event_that_cannot_be_written_changes_nothing(tmp_path, fault):
     run = play(there(tmp_path, DRAIN, told))
     assert run.ending.how == "complete", run.ending.error
     assert run.residue() == []
+    spaces = [o["metadata"]["name"] for o in run.world.cluster.there("namespace")]
+    assert NAMESPACE in spaces, "the one that was there before"
 
 
 def test_who_may_not_write_events_runs_all_the_same(tmp_path):
