@@ -150,6 +150,8 @@ class Action(Part):
     """Its key in the experiment file."""
     own_cluster: ClassVar[bool] = False
     """Whether only the maker of the cluster can do it: then a run on another one is refused before it begins."""
+    hits_platform: ClassVar[bool] = False
+    """Whether it hits programs of the platform itself: whatever works through them is cut off."""
     annotates: ClassVar[tuple[str, ...]] = ()
     """The kinds of objects that it writes intents on, where healing by the cluster alone looks for them."""
 

@@ -347,7 +347,7 @@ def _not_from_inside(experiment: Experiment, load: Load, document: Document) -> 
     if load.locustfile == WRITER:
         yield f"{place}: the writer keeps one ledger, which many workers cannot; leave workers out"
     for step in experiment.steps:
-        if step.action.own_cluster and "node" not in step.action.annotates:
+        if step.action.hits_platform:
             yield (
                 f"{place}: “{step.name}” hits the platform, through which a load in pods is spoken with; "
                 "leave workers out"

@@ -24,6 +24,7 @@ class _PlatformServer(Part):
     """What the two have in common."""
 
     own_cluster: ClassVar[bool] = True
+    hits_platform: ClassVar[bool] = True
     of: str = Field(description="which one: " + ", ".join((*CONTROL_SERVERS, *(f"{s}@NODE" for s in NODE_SERVERS))))
 
     @field_validator("of")

@@ -129,9 +129,7 @@ def scenario(seed: int, verb: str = "") -> Scenario:
 
 def _from_inside(experiment: Experiment) -> Experiment:
     """With its load in pods, where it has one that can be."""
-    if experiment.load is None or any(
-        s.action.own_cluster and "node" not in s.action.annotates for s in experiment.steps
-    ):
+    if experiment.load is None or any(step.action.hits_platform for step in experiment.steps):
         return experiment
     return replace(experiment, load=experiment.load.model_copy(update={"workers": 1}))
 
