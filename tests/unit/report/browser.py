@@ -37,6 +37,34 @@ frame.onload = () => {
 </script>"""
 """A page that shows another in a frame of a width (a window of Chromium's is never narrower than 500 pixels), and
 writes into its own title what it sees there."""
+PAIR = """<!doctype html><meta charset="utf-8"><title>waiting</title>
+<style>body { margin: 0 } iframe { border: 0; height: 900px; width: WIDTHpx }</style>
+<iframe sandbox="allow-same-origin allow-scripts" srcdoc="PAGE"></iframe>
+<iframe sandbox="allow-same-origin" srcdoc="PAGE"></iframe>
+<script>
+const STYLES = ["color", "backgroundColor", "borderColor",
+  "fill", "stroke", "opacity", "fontFamily", "fontSize", "zIndex"];
+function drawn(page, frame) {
+  const seen = [];
+  for (const each of page.querySelectorAll("body, body *")) {
+    const box = each.getBoundingClientRect(), style = frame.contentWindow.getComputedStyle(each);
+    if (!box.width || !box.height || style.visibility !== "visible" || each.className === "reader") continue;
+    const own = [...each.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join("");
+    seen.push([each.tagName, box.x, box.y, box.width, box.height, own, ...STYLES.map(name => style[name])].join("|"));
+  }
+  return seen;
+}
+window.onload = () => {
+  const frames = [...document.querySelectorAll("iframe")];
+  const [on, off] = frames.map(frame => drawn(frame.contentDocument, frame));
+  const readers = frames.map(frame => frame.contentDocument.querySelectorAll(".reader").length);
+  const differ = on.map((each, i) => [each, off[i]]).filter(([a, b]) => a !== b).slice(0, 5);
+  document.title = JSON.stringify({counts: [on.length, off.length], readers, differ});
+};
+</script>"""
+"""A page that shows another twice, with its scripts and with them blocked, and writes into its title what is drawn
+differently: places, sizes, texts and colours. Only the script's own holder of the read-out is passed over: it is
+see-through until a pointer comes. Pictures are no measure for this: Chromium may paint the same page differently."""
 
 
 def browse(folder, text, *flags, width=WIDE):
@@ -52,8 +80,18 @@ def browse(folder, text, *flags, width=WIDE):
 
 def looked_at(folder, text, width):
     """What the holder found: overlaps, the read-out, all text. The page must not have complained."""
-    framed = HOLDER.replace("WIDTH", str(width)).replace("PAGE", markup.escape(text))
-    dom, complaints = browse(folder, framed, "--dump-dom")
+    seen, complaints = _told(folder, HOLDER, text, width)
     assert complaints == []
+    return seen
+
+
+def with_and_without_scripts(folder, text, width):
+    """How many elements are drawn with scripts and without, how many read-outs there are, what differs at first."""
+    return _told(folder, PAIR, text, width)[0]
+
+
+def _told(folder, holder, text, width):
+    framed = holder.replace("WIDTH", str(width)).replace("PAGE", markup.escape(text))
+    dom, complaints = browse(folder, framed, "--dump-dom")
     title = re.search(r"<title>(.*?)</title>", dom, re.DOTALL)[1]
-    return json.loads(markup.unescape(title))
+    return json.loads(markup.unescape(title)), complaints

@@ -4,7 +4,7 @@ import re
 
 import pytest
 import story
-from browser import NARROW, WIDE, browse, looked_at
+from browser import NARROW, WIDE, browse, looked_at, with_and_without_scripts
 
 from chaoskit.report import html
 
@@ -50,16 +50,19 @@ def test_dark_and_light_have_their_own_colours(tmp_path):
     assert looks[0] != looks[1]
 
 
-def test_the_page_looks_the_same_without_scripts_and_nobody_complains(tmp_path):
-    text = page(story.hostile())
-    looks = []
-    for scripts in (1, 2):  # allowed, and blocked as a reader's settings block them
-        folder = tmp_path / str(scripts)
-        preferences = folder / "profile" / "Default" / "Preferences"
-        preferences.parent.mkdir(parents=True)
-        preferences.write_text(f'{{"profile":{{"default_content_setting_values":{{"javascript":{scripts}}}}}}}')
-        _, complaints = browse(folder, text, f"--screenshot={folder / 'look.png'}")
-        assert complaints == []
-        looks.append((folder / "look.png").read_bytes())
-    assert len(looks[0]) > 20_000
-    assert looks[0] == looks[1]
+@pytest.mark.parametrize("told", STORIES)
+def test_the_page_looks_the_same_without_scripts(tmp_path, told):
+    seen = with_and_without_scripts(tmp_path, page(told()), WIDE)
+    assert seen["differ"] == []
+    assert seen["counts"][0] == seen["counts"][1] > 100
+    assert seen["readers"] == [1, 0]
+
+
+def test_nobody_complains_where_a_reader_has_blocked_scripts(tmp_path):
+    preferences = tmp_path / "profile" / "Default" / "Preferences"
+    preferences.parent.mkdir(parents=True)
+    preferences.write_text('{"profile":{"default_content_setting_values":{"javascript":2}}}')
+    look = tmp_path / "look.png"
+    _, complaints = browse(tmp_path, page(story.hostile()), f"--screenshot={look}")
+    assert complaints == []
+    assert look.stat().st_size > 20_000
