@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help setup tools image demo check test simulate tour gallery vm-check bench clean
+.PHONY: help setup tools demo check test simulate tour gallery vm-check bench clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,9 +19,6 @@ setup: $(STAMP) ## the virtual environment
 
 tools: $(STAMP) ## system packages, the cluster's servers, its images (about 15 minutes, once)
 	@$(BIN)/python -m chaoskit.cluster.toolset
-
-image: $(STAMP) ## chaoskit's own image, for running it in a cluster, without a registry (about a minute and a half)
-	@$(BIN)/python -m chaoskit.cluster.ownimage
 
 demo: tools ## a pod of a real app dies on a real cluster under load, and the verdict
 	@$(BIN)/chaoskit run experiments/pod-kill.yaml

@@ -72,7 +72,7 @@ LONGEST_MEMORY_S = 60.0
 STOP_WINDOW_S = 2.0
 ARRIVAL_S = 1.0
 """Samples of two recordings that end at about the same time are taken in within this."""
-OWN_IMAGE = "make image builds chaoskit's own image; name one that your nodes can have with --load-image"
+OWN_IMAGE = "chaoskit cluster image builds chaoskit's own image; name one that your nodes can have with --load-image"
 UNKNOWN = ClusterInfo("", "", "", "")
 
 

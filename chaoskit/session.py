@@ -202,7 +202,7 @@ class Session:
         if experiment.from_inside and self.options.context and not self.options.load_image:
             raise UsageError(
                 "load.workers needs an image of chaoskit's that the cluster's nodes can have",
-                fix="make image builds it; push it to your registry, and name it with --load-image",
+                fix="chaoskit cluster image builds it; push it to your registry, and name it with --load-image",
             )
         return self.plan_anywhere(experiment)
 

@@ -1,39 +1,36 @@
 """The image of chaoskit itself, made on this machine without a registry, on the distribution's own Python.
 
-`python -m chaoskit.cluster.ownimage` (`make image`) makes it from a checkout, and prints where its archive is. Nothing
-of the embedded cluster needs it: it is for running chaoskit in a cluster.
+It holds chaoskit as it is installed here, and the libraries that it names. The embedded cluster is given it when a
+load is to run inside (`load.workers`); `chaoskit cluster image` makes it for any other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import platform
-import shutil
 import sys
 import time
-import tomllib
 from collections.abc import Callable, Mapping
-from importlib.metadata import version
+from importlib.metadata import Distribution, distributions, version
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from chaoskit.cluster import system
 from chaoskit.cluster.parts import containers, sources
 from chaoskit.cluster.parts.store import Part, Store, cache_folder
 from chaoskit.cluster.toolset import python_part, tools_of
-from chaoskit.errors import ChaoskitError, ToolError
 
 Say = Callable[[str], None]
-CONTAINERFILE = Path("deploy") / "image" / "Containerfile"
-PROJECT = ("pyproject.toml", "README.md", "LICENSE")
-LIBRARIES = "libraries"
+CONTAINERFILE = "Containerfile"
+METADATA = "METADATA"
+ABOUT = (METADATA, "entry_points.txt", "licenses/LICENSE")
+LIBRARIES = "libraries"  # As the Containerfile calls them.
 PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore")
 
 
 def ensure(say: Say) -> Path:
-    """The image's archive, found in the cache or made. ToolError where this is no checkout."""
-    plan = _Plan(_checkout(), Store(cache_folder()), say)
+    """The image's archive, found in the cache or made. ToolError where a program is missing or fails."""
+    plan = _Plan(Store(cache_folder()), say)
     if plan.store.missing(plan.parts):
         system.ensure(say)
         plan.build()
@@ -46,33 +43,24 @@ def tag() -> str:
     return f"chaoskit:{version('chaoskit')}"
 
 
-def _checkout() -> Path:
-    root = Path(__file__).parents[2]
-    if not (root / CONTAINERFILE).is_file():
-        raise ToolError(
-            "the image is made from a checkout of chaoskit, and this is an installed one",
-            where=str(root),
-            fix="git clone chaoskit's repository, and type make image there (load.workers: name it with --load-image)",
-        )
-    return root
-
-
 class _Plan:
     """A Python base, the libraries, which change seldom, and the image with chaoskit's own code."""
 
-    def __init__(self, checkout: Path, store: Store, say: Say) -> None:
+    def __init__(self, store: Store, say: Say) -> None:
         self.store = store
         self._say = say
-        project: Mapping[str, Any] = tomllib.loads((checkout / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        self._dependencies: list[str] = project["dependencies"]
+        own = _installed()
+        self._dependencies = [each for each in own.requires or () if "extra ==" not in each]
         self._tag = tag()
-        self._source = _source(checkout)
+        self._code = _code(own)
+        self._containerfile = (files("chaoskit.cluster") / "image" / CONTAINERFILE).read_bytes()
         self._base = python_part(store, say, "own-base", containers.WHEELS_PACKAGES)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._libraries = Part(
             "own-libraries", (python, platform.machine(), *self._dependencies), self._install_libraries, 30.0
         )
-        inputs = (self._base.folder_name, self._libraries.folder_name, *_digests(self._source))
+        content = _digests({CONTAINERFILE: self._containerfile, **self._code})
+        inputs = (self._base.folder_name, self._libraries.folder_name, *content)
         self.image = Part("own-image", inputs, self._build_image, 25.0)
         self.parts = (self._base, self._libraries, self.image)
 
@@ -90,40 +78,31 @@ class _Plan:
     def _build_image(self, target: Path) -> None:
         tools = tools_of(self.store)
         with containers.workshop(target) as work:
-            source, context = work / "source", work / "context"
-            sources.write(self._source, source)
+            context = work / "context"
             context.mkdir()
-            shutil.copy(source / CONTAINERFILE, context)
+            (context / CONTAINERFILE).write_bytes(self._containerfile)
             libraries = context / LIBRARIES
             tools.run("linking", ("cp", "-al", str(self.store.path(self._libraries) / LIBRARIES), str(libraries)))
-            tools.run("installing chaoskit", (*PIP, "--no-deps", "--target", str(libraries), str(source)))
+            sources.write(self._code, libraries)
             builder = containers.Builder(work, tools)
             builder.load(self.store.path(self._base) / containers.ARCHIVE, containers.PYTHON)
             builder.build(context, self._tag, {"BASE": containers.PYTHON})
             builder.save(self._tag, target / containers.ARCHIVE)
 
 
-def _source(checkout: Path) -> dict[str, bytes]:
-    """What is installed, and how the image is built."""
+def _code(own: Distribution) -> dict[str, bytes]:
+    """The package, and what Python knows of it: version, libraries, entry points, licence."""
     code = {f"chaoskit/{path}": file.read_bytes() for path, file in sources.walk(files("chaoskit"))}
-    return {name: (checkout / name).read_bytes() for name in (*PROJECT, str(CONTAINERFILE))} | code
+    folder = f"chaoskit-{own.version}.dist-info"
+    about = {name: own.read_text(name) or "" for name in ABOUT}
+    about[METADATA] = about[METADATA].partition("\n\n")[0] + "\n"  # Without the description, the whole README.
+    return code | {f"{folder}/{name}": text.encode() for name, text in about.items()}
 
 
-def _digests(source: Mapping[str, bytes]) -> tuple[str, ...]:
-    return tuple(f"{path} {hashlib.sha256(content).hexdigest()}" for path, content in source.items())
+def _installed() -> Distribution:
+    """A checkout has an .egg-info beside it, from which its licence is missing."""
+    return next(found for found in distributions(name="chaoskit") if found.read_text(METADATA))
 
 
-def main() -> int:
-    try:
-        archive = ensure(lambda text: print(text, file=sys.stderr, flush=True))
-    except ChaoskitError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        return 130
-    print(archive)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def _digests(content: Mapping[str, bytes]) -> tuple[str, ...]:
+    return tuple(f"{path} {hashlib.sha256(part).hexdigest()}" for path, part in content.items())

@@ -501,7 +501,7 @@ def test_load_pods_whose_image_cannot_be_had_end_the_run_with_their_cause(tmp_pa
     told = story(tmp_path, INSIDE)
     told.world.cluster.behave("app.kubernetes.io/name=chaoskit-load", Behaviour(image="ErrImagePull"))
     ends(play(told), "broken", 3, "the load's pods cannot start")
-    assert "make image" in told.ending.error.fix
+    assert "chaoskit cluster image" in told.ending.error.fix
 
 
 def test_load_pods_that_find_no_room_end_the_run_with_their_cause(tmp_path):
