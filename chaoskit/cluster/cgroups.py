@@ -1,6 +1,12 @@
 """The control groups of a cluster: `chaoskit/<cluster>/<node>` in each hierarchy of version 1, or in version 2's one.
 
 Groups outlive the processes in them, so they are the one thing that the kernel does not clean when the cluster dies.
+
+Who gets the processor when all want it: the kernel shares it between a group's children by their weights, and a process
+that is in no group of its own weighs as much as a group does. Left alone, all pods of all nodes would weigh what one
+thread of the API server weighs: requests from a pod were sent 30 to 60 ms late (99th percentile) on two cores that were
+idle half of the time. So the servers of the control side are in a group too, and those of a node in one beside its
+pods, which the kubelet weighs by the node's processors: as a system slice is on a machine of its own.
 """
 
 from __future__ import annotations
@@ -21,6 +27,12 @@ HIERARCHIES = ("cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blki
 HYBRID = "unified"
 CONTROLLERS = ("cpu", "cpuset", "io", "memory", "pids", "hugetlb")
 SYSTEM = "system"
+CONTROL = "control"
+CPU = "cpu"
+# What a thread, and a new group, weighs on version 1 (the kernel's NICE_0_LOAD, cpu.shares).
+WEIGHT = 1024
+# Beside threads in no group, the clusters weigh as many as could run on so many machines like this one.
+MACHINES = 4
 # An extended attribute of the group that all clusters share, and that goes with it: the controllers that version 2's
 # root did not hand down before there were clusters.
 BORROWED = "user.chaoskit.borrowed"
@@ -49,11 +61,32 @@ class Cgroups:
             for hierarchy in self._hierarchies():
                 self._make_version_1(hierarchy, node)
 
-    def entry(self, node: str) -> Path:
-        """The `cgroup.procs` that the node's first process joins, so that freezing the group freezes the node."""
+    def entries(self, node: str) -> list[Path]:
+        """Each `cgroup.procs` that the node's first process joins: freezing the node's group then freezes all of it,
+        and its servers weigh as one beside its pods."""
         if is_version_2(self.root):
-            return self.root / OURS / self.cluster / node / SYSTEM / "cgroup.procs"
-        return self.root / "freezer" / OURS / self.cluster / node / "cgroup.procs"
+            return [self.root / OURS / self.cluster / node / SYSTEM / "cgroup.procs"]
+        frozen, weighed = (self.root / name / OURS / self.cluster / node for name in ("freezer", CPU))
+        return [frozen / "cgroup.procs", weighed / SYSTEM / "cgroup.procs"]
+
+    def join_control(self) -> None:
+        """Put this process, and so those that it will start, into the group of the control side.
+
+        Version 2 has no process beside groups: what the control side is started in weighs against the clusters' group.
+        """
+        if is_version_2(self.root):
+            return
+        group = self.root / CPU / OURS / self.cluster / CONTROL
+        group.mkdir(parents=True, exist_ok=True)
+        if own_group(Path("/proc/self/cgroup").read_text(), CPU) == "/":
+            weight = MACHINES * WEIGHT * (os.cpu_count() or 1)
+            (self.root / CPU / OURS / "cpu.shares").write_text(str(weight))
+        (group / "cgroup.procs").write_text("0")  # The writer itself, whatever namespace its id belongs to.
+
+    def leave_control(self) -> None:
+        """Take this process out of the group again, so that the group can go before it."""
+        if not is_version_2(self.root):
+            _write_if_there(self.root / CPU / "cgroup.procs", "0")
 
     def freeze(self, node: str, frozen: bool) -> None:
         if is_version_2(self.root):
@@ -103,6 +136,8 @@ class Cgroups:
             if (group / "cpuset.cpus").exists():
                 for file in ("cpuset.cpus", "cpuset.mems"):  # A new group has none, and no process can join it.
                     (group / file).write_text((parent / file).read_text())
+        if hierarchy == (self.root / CPU).resolve():
+            (group / SYSTEM).mkdir(exist_ok=True)
 
     def _make_version_2(self, node: str) -> None:
         """Each parent of a pod's group must hand the controllers down, else the kubelet refuses to start."""
@@ -116,6 +151,12 @@ class Cgroups:
             group.mkdir(exist_ok=True)
         (group / SYSTEM).mkdir(exist_ok=True)
         _hand_down(group)
+
+
+def own_group(told: str, controller: str) -> str:
+    """Where a process is in a controller's hierarchy of version 1, as its /proc/PID/cgroup tells (cgroups(7))."""
+    lines = (line.split(":", 2) for line in told.splitlines())
+    return next((path for _, names, path in lines if controller in names.split(",")), "")
 
 
 def _hand_down(group: Path) -> None:

@@ -144,7 +144,8 @@ def reap(servers: dict[int, dict[str, Any]]) -> None:
 
 def main() -> None:
     spec: dict[str, Any] = json.loads(Path(sys.argv[1]).read_text())
-    Path(spec["cgroup_entry"]).write_text("0")  # The writer itself, whatever namespace its id belongs to.
+    for entry in spec["cgroup_entries"]:
+        Path(entry).write_text("0")  # The writer itself, whatever namespace its id belongs to.
     socket.sethostname(spec["name"])
     for server in spec["servers"]:
         server["log"] = os.open(server["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

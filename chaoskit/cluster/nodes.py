@@ -273,7 +273,7 @@ state = "/run/containerd"
         return {
             "name": self.name,
             "root": str(folder / "root"),
-            "cgroup_entry": str(self._site.cgroups.entry(self.name)),
+            "cgroup_entries": [str(entry) for entry in self._site.cgroups.entries(self.name)],
             "path": f"{PROGRAMS}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "settings": network.NODE_SETTINGS,
             "server_start_deadline_s": allowed_s(SERVER_START_DEADLINE_S),

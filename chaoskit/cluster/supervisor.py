@@ -294,8 +294,10 @@ def main() -> None:
     tether, reports = socket.socket(fileno=orders.tether), Reports(orders.reports)
     for descriptor in (*orders.descriptors, orders.tether):
         os.set_inheritable(descriptor, False)
-    code = 1
+    folder = Folder(Path(orders.folder))
+    cgroups, code = Cgroups(folder.name), 1
     try:
+        cgroups.join_control()
         code = asyncio.new_event_loop().run_until_complete(live(orders, tether, reports))
     except ChaoskitError as error:
         reports.failed(error)
@@ -303,8 +305,8 @@ def main() -> None:
         reports.failed(ClusterError("the supervisor crashed", why="".join(traceback.format_exception(error))))
     finally:
         if _is_gone(tether):
-            folder = Folder(Path(orders.folder))
-            _end_all(Cgroups(folder.name))
+            _end_all(cgroups)
+            cgroups.leave_control()
             clean(folder)
         os._exit(code)  # Threads may be waiting for servers; the kernel ends them, and everything else inside.
 

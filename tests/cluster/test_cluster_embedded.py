@@ -22,7 +22,9 @@ from typing import Any
 import pytest
 
 from chaoskit.cluster import embedded, network
+from chaoskit.cluster.cgroups import is_version_2, own_group
 from chaoskit.cluster.embedded import EmbeddedCluster
+from chaoskit.cluster.nodes import program
 from chaoskit.errors import ClusterError, ToolError, UsageError
 
 pytestmark = pytest.mark.cluster
@@ -71,6 +73,19 @@ def shop(kube: Kube) -> str:
     kube("apply", "-f", str(SHOP))
     kube("rollout", "status", "deployment/web", "--timeout=90s")
     return wait_for(lambda: address_of(kube), "the Service's address")
+
+
+@pytest.mark.skipif(is_version_2(), reason="version 2 has no process beside groups")
+def test_no_thread_of_a_server_weighs_as_much_as_all_pods(cluster: EmbeddedCluster) -> None:
+    """Of cgroup v1: a process in no group of the processor's weighs what a whole group does."""
+    found = set()
+    for process in Path("/proc").iterdir():
+        server = program(int(process.name)) if process.name.isdigit() else ""
+        if server in ("kube-apiserver", "etcd", "kubelet", "containerd"):
+            group = own_group((process / "cgroup").read_text(), "cpu")
+            found.add((server, group.rpartition(f"/chaoskit/{NAME}/")[2]))
+    nodes = {(server, f"{node}/system") for server in ("kubelet", "containerd") for node in cluster.nodes}
+    assert found >= nodes | {("kube-apiserver", "control"), ("etcd", "control")}
 
 
 def test_nodes_are_ready_in_three_zones(kube: Kube) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from chaoskit.cluster.cgroups import HIERARCHIES, Cgroups
+from chaoskit.cluster.cgroups import HIERARCHIES, Cgroups, own_group
 
 
 @pytest.fixture
@@ -42,8 +42,27 @@ def test_version_1_gets_a_group_in_each_hierarchy(version_1: Path) -> None:
     assert all((version_1 / name / "chaoskit/shop/node1").is_dir() for name in HIERARCHIES)
 
 
-def test_version_1_joins_the_freezer(version_1: Path) -> None:
-    assert Cgroups("shop", version_1).entry("node1") == version_1 / "freezer/chaoskit/shop/node1/cgroup.procs"
+def test_version_1_joins_the_freezer_and_weighs_a_node_s_servers_beside_its_pods(version_1: Path) -> None:
+    groups = Cgroups("shop", version_1)
+    groups.make("node1")
+    frozen, weighed = groups.entries("node1")
+    assert frozen == version_1 / "freezer/chaoskit/shop/node1/cgroup.procs"
+    assert weighed == version_1 / "cpu/chaoskit/shop/node1/system/cgroup.procs"
+    assert weighed.parent.is_dir()
+    assert not (version_1 / "memory/chaoskit/shop/node1/system").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "group"),
+    [
+        ("3:cpuset:/\n2:cpuacct:/a\n1:cpu:/\n0::/", "/"),
+        ("4:cpu,cpuacct:/user.slice\n3:cpuset:/", "/user.slice"),
+        ("1:cpu:/odd:name", "/odd:name"),
+        ("0::/user.slice", ""),
+    ],
+)
+def test_a_process_knows_its_group(told: str, group: str) -> None:
+    assert own_group(told, "cpu") == group
 
 
 def test_freezing_writes_what_each_version_understands(version_1: Path) -> None:
@@ -99,7 +118,7 @@ def test_version_2_hands_down_what_the_kubelet_wants(version_2: Path) -> None:
     Cgroups("shop", version_2).make("node1")
     assert handed_down(version_2).read_text() == "+io"
     assert handed_down(version_2 / "chaoskit/shop/node1").read_text() == "+io +memory +pids"
-    assert Cgroups("shop", version_2).entry("node1").parent.is_dir()
+    assert [entry.parent.is_dir() for entry in Cgroups("shop", version_2).entries("node1")] == [True]
 
 
 def test_version_2_s_root_gets_back_what_was_borrowed(version_2: Path) -> None:
