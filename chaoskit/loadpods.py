@@ -6,7 +6,7 @@ and do nothing until they are talked with (`chaoskit/load/pod.py`). Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from chaoskit.model import OWN_LABEL, Raw, Right
@@ -67,7 +67,7 @@ def _pod(plan: Plan, who: str, longest_s: float) -> Raw:
             "terminationGracePeriodSeconds": 1,
             "automountServiceAccountToken": False,
             "enableServiceLinks": False,
-            "affinity": _affinity(plan),
+            "affinity": _affinity(plan, who),
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": NOBODY,
@@ -96,20 +96,31 @@ def _container(plan: Plan, who: str, lasts: int) -> dict[str, Any]:
     }
 
 
-def _affinity(plan: Plan) -> dict[str, Any]:
+def _affinity(plan: Plan, who: str) -> dict[str, Any]:
     """Where nodes are hit, the load stays on as few as it can, and with as few of the app's pods as it can: a node that
-    carries it is none to be hit. Otherwise it spreads, so that no one machine limits it."""
-    own = _beside(100, {"matchLabels": {OWN_LABEL: "true"}})
-    app = _beside(50, {"matchExpressions": [{"key": OWN_LABEL, "operator": "DoesNotExist"}]})
+    carries it is none to be hit. Otherwise it spreads, the workers above all, so that no one machine limits it."""
+    own = _beside(100, [_label(OWN_LABEL, "Exists")])
     if touches_cluster(plan.experiment):
-        return {"podAffinity": own, "podAntiAffinity": app}
-    return {"podAntiAffinity": own}
+        return _preferred(together=[own], apart=[_beside(50, [_label(OWN_LABEL, "DoesNotExist")])])
+    if not who.startswith(WORKER):
+        return _preferred(apart=[own])
+    workers = [_label(ROLE_LABEL, "Exists"), _label(ROLE_LABEL, "NotIn", PULSE, MASTER)]
+    return _preferred(apart=[_beside(50, [_label(OWN_LABEL, "Exists")]), _beside(100, workers)])
 
 
-def _beside(weight: int, selector: Raw) -> dict[str, Any]:
+def _preferred(*, apart: Sequence[Raw], together: Sequence[Raw] = ()) -> dict[str, Any]:
+    rules = {"podAntiAffinity": apart, "podAffinity": together}
+    return {rule: {"preferredDuringSchedulingIgnoredDuringExecution": terms} for rule, terms in rules.items() if terms}
+
+
+def _beside(weight: int, expressions: Sequence[Raw]) -> Raw:
     """On one node with such pods, if it can be."""
-    term = {"labelSelector": selector, "topologyKey": HOSTNAME_LABEL}
-    return {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": weight, "podAffinityTerm": term}]}
+    term = {"labelSelector": {"matchExpressions": expressions}, "topologyKey": HOSTNAME_LABEL}
+    return {"weight": weight, "podAffinityTerm": term}
+
+
+def _label(key: str, operator: str, *values: str) -> Raw:
+    return {"key": key, "operator": operator, **({"values": list(values)} if values else {})}
 
 
 def found(wanted: Mapping[str, Raw], objects: Objects) -> dict[str, Raw]:

@@ -67,13 +67,6 @@ class Ran:
         self.phase = live.phase
 
 
-def held(done: Run) -> bool:
-    """On two cores that carry the whole cluster a pulse without real-time priority may be late, which is told."""
-    doubts = [f.reason for f in done.result.findings if f.verdict is Verdict.INCONCLUSIVE]
-    failed = any(f.verdict is Verdict.FAILED for f in done.result.findings)
-    return not failed and all("the pulse was late by" in why or "were not sent" in why for why in doubts)
-
-
 @pytest.fixture
 def ran(embedded_cluster, api, account, tmp_path) -> Iterator[Ran]:
     yield Ran(embedded_cluster, api, account, tmp_path)
@@ -83,7 +76,7 @@ def ran(embedded_cluster, api, account, tmp_path) -> Iterator[Ran]:
 
 def test_a_load_of_workers_in_pods_is_recorded_whole_and_judged(ran):
     done = ran.go(spec.load(EXPERIMENT))
-    assert held(done), done.result.sentence
+    assert done.result.verdict is Verdict.PASSED, done.result.sentence
     assert set(ran.pods) == {"pulse", "locust", "locust-1", "locust-2"}
     assert ran.pods["locust-1"] != ran.pods["locust-2"]
     assert all(len(list(read_samples(done.folder / f"locust-{n}"))) > 500 for n in (1, 2))
@@ -93,7 +86,7 @@ def test_a_load_of_workers_in_pods_is_recorded_whole_and_judged(ran):
 
 def test_where_nodes_are_hit_the_load_keeps_to_another_one(ran):
     done = ran.go(spec.loads(NODE))
-    assert held(done), done.result.sentence
+    assert done.result.verdict is Verdict.PASSED, done.result.sentence
     (drained,) = (target.name for target in done.result.targets if target.kind == "node")
     assert len(set(ran.pods.values())) == 1
     assert drained not in ran.pods.values()
