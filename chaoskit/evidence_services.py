@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from chaoskit.contracts import Record, Sight
 from chaoskit.model import GAP, GONE, WatchEvent
 from chaoskit.objects import labels, name, namespace, terminating, uid
-from chaoskit.samples import Sample, Stream
+from chaoskit.samples import Outcome, Sample, Stream
 
 SERVICE_LABEL = "kubernetes.io/service-name"
 SETTLE_S = 1.0
@@ -84,14 +84,24 @@ def answers(samples: Sequence[Sample], stream: Stream, stretch: Stretch) -> Coun
 
 
 def switches(samples: Sequence[Sample], stream: Stream, stretch: Stretch) -> tuple[int, int]:
-    """(how often an answer came from another pod than the one before, out of how many pairs)."""
-    who = [
-        s.answerer.split("|", 1)[0]
-        for s in samples
-        if s.stream is stream and s.ok and stretch.began <= s.sent < stretch.ended
-    ]
-    pairs = list(itertools.pairwise(who))
-    return sum(a != b for a, b in pairs), len(pairs)
+    """(how often a connection that was used again led to another pod than before, how often one was used again).
+
+    The pulse takes the free connection that it used last, and opens another one where all are busy: while answers are
+    slow, answers of several pods alternate, though every connection stays where it is. So its pool is followed, from
+    when each request was sent and answered. One that failed ended its connection.
+    """
+    mine = [s for s in samples if s.stream is stream and s.outcome is not Outcome.NOT_SENT]
+    taken, given = (((s.sent, False, s) for s in mine), ((s.end, True, s) for s in mine if s.ok))
+    free, moved, used = list[str](), 0, 0
+    for _, is_given, sample in sorted(itertools.chain(taken, given), key=lambda moment: moment[:2]):
+        pod = sample.answerer.split("|", 1)[0]
+        if is_given:
+            free.append(pod)
+        elif free:
+            before = free.pop()
+            if sample.ok and stretch.began <= sample.sent < stretch.ended:
+                moved, used = moved + (pod != before), used + 1
+    return moved, used
 
 
 # ── chance ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -326,8 +326,8 @@ NOTES = {
         Judged is the longest time in the step in which the Service had the same ready pods. `fresh`: the pulse's new
         connections are put to a chi-square test against equal shares; what chance gives less often than in one of
         10,000 runs fails. Fewer than five answers a pod to be expected are too few to tell. `kept`: at most 10 % of the
-        answers over kept connections come from another pod than the one before. Services share out connections and not
-        requests, so kept ones do not find new pods.""",
+        answers over connections that are used again come from another pod than before on that connection. Services
+        share out connections and not requests, so kept ones do not find new pods.""",
     ),
     "discovered": Note(
         (

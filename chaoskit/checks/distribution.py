@@ -26,8 +26,8 @@ FEWEST_EACH = 5
 """Below five answers to be expected of each pod the statistic does not follow its distribution (NIST/SEMATECH
 e-Handbook of Statistical Methods, 1.3.5.15)."""
 WANDERING = 0.1
-"""A client keeps a few connections and takes them in turn while one is busy. If requests were shared out, every other
-answer would come from another pod than the one before."""
+"""If requests were shared out over two pods, every other one would be answered by another pod than the one before on
+the same connection. A few moves are no more than connections that the server has closed meanwhile."""
 
 
 class Distribution(Check):
@@ -97,12 +97,12 @@ class Distribution(Check):
     def _kept(self, record: Record, stretch: Stretch) -> Finding:
         counts = evidence_services.answers(record.pulse, Stream.KEPT, stretch)
         shown = (_shown(counts, stretch),)
-        moved, pairs = evidence_services.switches(record.pulse, Stream.KEPT, stretch)
-        if not pairs:
-            return inconclusive(self, "no kept connection was used", step=self.of, evidence=shown)
+        moved, used = evidence_services.switches(record.pulse, Stream.KEPT, stretch)
+        if not used:
+            return inconclusive(self, "no kept connection was used again", step=self.of, evidence=shown)
         stayed = ", ".join(pod for pod, number in counts.most_common() if number)
-        reason = f"{pairs + 1} answers over kept connections, from {stayed}"
-        return at_most(self, moved / pairs, WANDERING, "%", reason=reason, step=self.of, evidence=shown)
+        reason = f"{used} answers over connections used before, from {stayed}"
+        return at_most(self, moved / used, WANDERING, "%", reason=reason, step=self.of, evidence=shown)
 
 
 def _shares(counts: Mapping[str, int]) -> str:

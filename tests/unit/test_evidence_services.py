@@ -13,7 +13,7 @@ from streams import NS, gap, gone, record, sample, seen
 
 from chaoskit import evidence_services as services
 from chaoskit.contracts import Sight
-from chaoskit.samples import Stream
+from chaoskit.samples import Outcome, Stream
 
 
 def slice_(at, *pods, ready=True, name="front-abc", service="front", first=False):
@@ -110,6 +110,18 @@ def test_a_kept_connection_that_moves_is_seen_to():
     who = ["a", "a", "b", "b", "a"]
     told = [sample(i / 10, stream=Stream.KEPT, answerer=f"{pod}|1|blue") for i, pod in enumerate(who)]
     assert services.switches(told, Stream.KEPT, services.Stretch(0.0, 9.0, frozenset("ab"))) == (2, 4)
+
+
+def test_a_second_connection_while_the_first_is_busy_is_no_move():
+    """Answers of two pods alternate, and each connection stays with its own."""
+    slow = [sample(i / 10, took=0.15, stream=Stream.KEPT, answerer=f"{'ab'[i % 2]}|1|") for i in range(9)]
+    assert services.switches(slow, Stream.KEPT, services.Stretch(0.0, 9.0, frozenset("ab"))) == (0, 7)
+
+
+def test_a_connection_that_failed_is_not_used_again():
+    told = [sample(i / 10, stream=Stream.KEPT, answerer=f"{pod}|1|") for i, pod in enumerate("aabb")]
+    told[1] = sample(0.1, Outcome.RESET, stream=Stream.KEPT)
+    assert services.switches(told, Stream.KEPT, services.Stretch(0.0, 9.0, frozenset("ab"))) == (0, 1)
 
 
 def test_an_address_counts_from_when_it_was_seen():
