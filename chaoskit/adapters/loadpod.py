@@ -78,7 +78,8 @@ class PodProcess(Process):
 
     def trouble(self) -> str:
         until = self._recording.until
-        lost = f"; what it sent after {until:.2f} s of the run is lost" if until else ""
+        nothing = "; nothing that it sent has arrived" if self._began else ""
+        lost = f"; what it sent after {until:.2f} s of the run is lost" if until else nothing
         if self.killed:
             return f"{self._named} did not end in time{lost}"
         if self._over and self._left is None:
