@@ -88,10 +88,10 @@ def switches(samples: Sequence[Sample], stream: Stream, stretch: Stretch) -> tup
 
     The pulse takes the free connection that it used last, and opens another one where all are busy: while answers are
     slow, answers of several pods alternate, though every connection stays where it is. So its pool is followed, from
-    when each request was sent and answered. One that failed ended its connection.
+    when each request was sent and answered; one that no pod answered has ended its connection.
     """
     mine = [s for s in samples if s.stream is stream and s.outcome is not Outcome.NOT_SENT]
-    taken, given = (((s.sent, False, s) for s in mine), ((s.end, True, s) for s in mine if s.ok))
+    taken, given = (((s.sent, False, s) for s in mine), ((s.end, True, s) for s in mine if s.answerer))
     free, moved, used = list[str](), 0, 0
     for _, is_given, sample in sorted(itertools.chain(taken, given), key=lambda moment: moment[:2]):
         pod = sample.answerer.split("|", 1)[0]

@@ -99,13 +99,12 @@ def _container(plan: Plan, who: str, lasts: int) -> dict[str, Any]:
 def _affinity(plan: Plan, who: str) -> dict[str, Any]:
     """Where nodes are hit, the load stays on as few as it can, and with as few of the app's pods as it can: a node that
     carries it is none to be hit. Otherwise it spreads, the workers above all, so that no one machine limits it."""
-    own = _beside(100, [_label(OWN_LABEL, "Exists")])
+    own, others = [_label(OWN_LABEL, "Exists")], [_label(OWN_LABEL, "DoesNotExist")]
     if touches_cluster(plan.experiment):
-        return _preferred(together=[own], apart=[_beside(50, [_label(OWN_LABEL, "DoesNotExist")])])
-    if not who.startswith(WORKER):
-        return _preferred(apart=[own])
+        return _preferred(together=[_beside(100, own)], apart=[_beside(50, others)])
     workers = [_label(ROLE_LABEL, "Exists"), _label(ROLE_LABEL, "NotIn", PULSE, MASTER)]
-    return _preferred(apart=[_beside(50, [_label(OWN_LABEL, "Exists")]), _beside(100, workers)])
+    more = [_beside(100, workers)] if who.startswith(WORKER) else []
+    return _preferred(apart=[_beside(50, own), *more])
 
 
 def _preferred(*, apart: Sequence[Raw], together: Sequence[Raw] = ()) -> dict[str, Any]:

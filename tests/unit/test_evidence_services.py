@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -121,6 +122,13 @@ def test_a_second_connection_while_the_first_is_busy_is_no_move():
 def test_a_connection_that_failed_is_not_used_again():
     told = [sample(i / 10, stream=Stream.KEPT, answerer=f"{pod}|1|") for i, pod in enumerate("aabb")]
     told[1] = sample(0.1, Outcome.RESET, stream=Stream.KEPT)
+    assert services.switches(told, Stream.KEPT, services.Stretch(0.0, 9.0, frozenset("ab"))) == (0, 1)
+
+
+def test_a_connection_is_kept_through_an_answer_that_is_an_error():
+    told = [sample(i / 10, stream=Stream.KEPT, answerer=f"{pod}|1|") for i, pod in enumerate("abb")]
+    told[0] = replace(told[0], end=0.15)  # Busy when the second was sent, and given back before the third.
+    told[1] = replace(told[1], end=0.18, status=503, outcome=Outcome.HTTP_ERROR)
     assert services.switches(told, Stream.KEPT, services.Stretch(0.0, 9.0, frozenset("ab"))) == (0, 1)
 
 
