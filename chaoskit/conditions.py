@@ -110,6 +110,8 @@ MEASURES: dict[str, tuple[str, str, Callable[[Sequence[Sample], float], float | 
     "pulse_failures": ("%", "share of the pulse's requests that failed", _failures),
 }
 """The load's measures: unit, meaning, and the function from samples and seconds."""
+LATENCIES = ("p50", "p95", "p99", "slowest")
+"""Those of them that say how long requests took."""
 
 
 def silence(samples: Sequence[Sample], began: float, ended: float) -> float:

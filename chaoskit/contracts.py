@@ -318,6 +318,10 @@ class Check(Part):
         """Whether it judges the recorded requests: then it decides nothing when the load measured itself."""
         return False
 
+    def times_requests(self) -> bool:
+        """Whether it judges how long requests took: then a load that was held up now and then convicts nobody."""
+        return False
+
     def title(self) -> str:
         """The expectation in one line, for reports."""
         raise NotImplementedError

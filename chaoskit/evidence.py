@@ -38,6 +38,8 @@ class Coverage:
     """Seconds of the window about which the stream says nothing: not sent, or beyond its ends."""
     silence_s: float
     """The longest time between two good answers: no outage in the window was longer, whatever was not sent."""
+    certain_s: float
+    """The longest time of nothing but failed requests, each of them sent: one outage was no shorter."""
     outages: tuple[Outage, ...]
 
     @property
@@ -49,15 +51,16 @@ def outages(samples: Iterable[Sample], stream: Stream, began: float, ended: floa
     """The outages that a stream of paced requests saw in [began, ended).
 
     A request belongs to the window in which it should have been sent. One that was not sent is neither good nor bad: it
-    widens the bracket of an outage beside it, and counts as blind time. An outage that the window's end cuts is
-    followed to its own end, as far as the stream goes.
+    widens the bracket of an outage beside it, counts as blind time, and within an outage it makes two of what is
+    certain. An outage that the window's end cuts is followed to its own end, as far as the stream goes.
     """
     mine = sorted(
         (s for s in samples if s.stream is stream and s.intended >= began), key=lambda s: (s.sent, s.intended)
     )
     within = [s for s in mine if s.intended < ended]
     sent = [s for s in within if s.outcome is not Outcome.NOT_SENT]
-    later = [s for s in mine if s.intended >= ended and s.outcome is not Outcome.NOT_SENT]
+    after = [s for s in mine if s.intended >= ended]
+    later = [s for s in after if s.outcome is not Outcome.NOT_SENT]
     good = [s.sent for s in sent if s.ok]
     return Coverage(
         due=len(within),
@@ -65,6 +68,7 @@ def outages(samples: Iterable[Sample], stream: Stream, began: float, ended: floa
         not_sent=len(within) - len(sent),
         blind_s=_blind([s.sent for s in sent], began, ended, period_s),
         silence_s=max(b - a for a, b in itertools.pairwise([began, *good, max([ended, *good[-1:]])])),
+        certain_s=_certain([*within, *itertools.takewhile(lambda s: not s.ok, after)]),
         outages=tuple(_runs_of_bad(sent, later, began, ended)),
     )
 
@@ -81,6 +85,18 @@ def _runs_of_bad(sent: Sequence[Sample], later: Sequence[Sample], began: float, 
         last_good = sample.sent
     if bad:
         yield _to_its_end(Outage(last_good, bad[0].sent, bad[-1].sent, ended, len(bad), open_end=True), later)
+
+
+def _certain(samples: Iterable[Sample]) -> float:
+    """The longest time between two failed requests without one between them that was good, or not sent."""
+    longest, first = 0.0, NEVER
+    for sample in samples:
+        if sample.ok or sample.outcome is Outcome.NOT_SENT:
+            first = NEVER
+        else:
+            first = min(first, sample.sent)
+            longest = max(longest, sample.sent - first)
+    return longest
 
 
 def _to_its_end(cut: Outage, later: Iterable[Sample]) -> Outage:

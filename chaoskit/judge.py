@@ -20,18 +20,12 @@ from chaoskit.errors import EXIT_INTERRUPTED, EXIT_UNHEALED, RefusedError
 from chaoskit.heal import open_intents
 from chaoskit.journal import Entry
 from chaoskit.model import Evidence, Finding, Verdict, worst
+from chaoskit.pace import BUSIEST, Pace, pace
 from chaoskit.result import Result
-from chaoskit.samples import Outcome
 from chaoskit.spec import NO_LOCUST, Experiment, Load
 
-BUSIEST = 0.9
-"""A load generator that used more than this share of a core measured itself as much as the app."""
 LONGEST_UNSAID_S = 3.0
 """Locust says once a second how busy it is."""
-LATE_PERIODS = 2
-"""A pulse whose 99th percentile of lateness is beyond two periods no longer keeps its schedule."""
-NOT_SENT_SHARE = 0.001
-"""One request is always forgiven: of few, it would be more than this share."""
 KEPT_UP = "the load's own processes kept up"
 KILLED = "chaoskit was killed, or its machine went down"
 ENDINGS = {
@@ -78,12 +72,18 @@ def versions() -> dict[str, str]:
 
 
 def _asked(experiment: Experiment, record: Record, own: tuple[Finding, ...]) -> Iterable[Finding]:
-    """Requests of a load that did not keep up tell of the load: they convict nobody, and acquit nobody."""
+    """Requests of a load that did not keep up tell of the load: they convict nobody, and acquit nobody. One that was
+    held up now and then makes latencies longer, never shorter: those acquit, but do not convict."""
     doubt = next((f.reason for f in own if f.name == KEPT_UP and f.verdict is not Verdict.PASSED), "")
+    kept = _paced(record)
     for check in experiment.expect:
         found = _guarded(check, record)
         if doubt and check.rests_on_load() and found.verdict is not Verdict.INCONCLUSIVE:
             found = replace(found, verdict=Verdict.INCONCLUSIVE, reason=f"{doubt}; {found.reason}")
+        elif found.verdict is Verdict.FAILED and check.times_requests() and kept.held_up:
+            late = units.show(kept.late_s[1], "s")
+            why = f"part of it may be the load's own: the pulse was late by {late} (99th percentile)"
+            found = replace(found, verdict=Verdict.INCONCLUSIVE, reason=f"{why}; {found.reason}")
         yield found
 
 
@@ -178,6 +178,12 @@ def _when_steady(experiment: Experiment, record: Record) -> tuple[float, float]:
     return max(began, ended - steady.for_), ended
 
 
+def _paced(record: Record) -> Pace:
+    """How the pulse kept its schedule while the steps were watched."""
+    began, ended = record.phases.get("watched", (0.0, record.ended))
+    return pace([s for s in record.pulse if began <= s.intended < ended], record.pulse_period_s)
+
+
 def _generator(load: Load, record: Record) -> Finding:
     """Whether the load's own processes kept up: otherwise they measured themselves."""
     began, ended = record.phases.get("watched", (0.0, record.ended))
@@ -188,20 +194,21 @@ def _generator(load: Load, record: Record) -> Finding:
         trouble.append("Locust never said how busy it was")
     if busy and sorted(busy)[len(busy) // 2] > BUSIEST:
         trouble.append(f"Locust used {units.show(sorted(busy)[len(busy) // 2], '%')} of a core")
-    pulse = [s for s in record.pulse if began <= s.intended < ended]
-    not_sent = sum(s.outcome is Outcome.NOT_SENT for s in pulse)
-    if pulse and not_sent > max(1.0, NOT_SENT_SHARE * len(pulse)):
-        trouble.append(f"{not_sent} of the pulse's {len(pulse)} requests were not sent")
-    late = conditions.percentile([s.sent - s.intended for s in pulse], 0.99) if pulse else 0.0
-    if late > LATE_PERIODS * record.pulse_period_s:
-        trouble.append(f"the pulse was late by {units.show(late, 's')} (99th percentile)")
-    if not pulse:
+    kept = _paced(record)
+    if not kept.due:
         watched = "while the steps were watched" if "watched" in record.phases else "before the run ended"
         trouble.append(f"the pulse recorded nothing {watched}")
-    kept_up = (
-        f"the pulse was late by {units.show(late, 's')} (99th percentile), {units.count(not_sent, 'request')} not sent"
+    elif not kept.kept:
+        late = units.show(kept.limit_s, "s")
+        of = units.count(kept.due, "request")
+        trouble.append(f"{units.show(kept.behind, '%')} of the pulse's {of} were late by more than {late} or not sent")
+    told = f"the pulse was late by {units.show(kept.late_s[1], 's')} (99th percentile)"
+    not_sent = units.count(kept.not_sent, "request")
+    return _own(
+        KEPT_UP,
+        Verdict.INCONCLUSIVE if trouble else Verdict.PASSED,
+        "; ".join(trouble) or f"{told}, {not_sent} not sent",
     )
-    return _own(KEPT_UP, Verdict.INCONCLUSIVE if trouble else Verdict.PASSED, "; ".join(trouble) or kept_up)
 
 
 # ── the whole ────────────────────────────────────────────────────────────────────────────────────────────────────────

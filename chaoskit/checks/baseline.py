@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from chaoskit import units
 from chaoskit.checks.judging import inconclusive, landed_or_why, unseen
-from chaoskit.conditions import MEASURES
+from chaoskit.conditions import LATENCIES, MEASURES
 from chaoskit.contracts import Check, Record
 from chaoskit.model import Evidence, Finding, Verdict
 from chaoskit.samples import Sample
@@ -51,6 +51,9 @@ class Baseline(Check):
 
     def rests_on_load(self) -> bool:
         return True
+
+    def times_requests(self) -> bool:
+        return self.measure in LATENCIES
 
     def steps(self) -> Sequence[str]:
         return (self.of,)

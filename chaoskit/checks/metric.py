@@ -11,9 +11,10 @@ from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
 from chaoskit import buckets, conditions, scrapes, units
 from chaoskit.checks.judging import WITNESS, asked_of, inconclusive, landed_or_why, unseen, witnessed
-from chaoskit.conditions import MEASURES, Condition
+from chaoskit.conditions import LATENCIES, MEASURES, Condition
 from chaoskit.contracts import Check, Record
 from chaoskit.model import Answer, Evidence, Finding, Series, Verdict
+from chaoskit.samples import Outcome, Sample
 
 ConditionField = Annotated[
     Condition,
@@ -23,6 +24,7 @@ ConditionField = Annotated[
 SHOWN_POINTS = 120
 NO_DATA = "the query gave no data in the window"
 GROWING = ("rate", "slowest")
+SHARES = ("failures", "pulse_failures")
 
 
 class Metric(Check):
@@ -56,6 +58,9 @@ class Metric(Check):
 
     def rests_on_load(self) -> bool:
         return self.holds.name in MEASURES
+
+    def times_requests(self) -> bool:
+        return self.holds.name in LATENCIES
 
     def steps(self) -> Sequence[str]:
         return (self.of,) if self.of else ()
@@ -91,10 +96,20 @@ class Metric(Check):
         if value is None:
             return inconclusive(self, "no request was recorded in the window", step=self.of, evidence=shown)
         reason = f"{units.count(len(within), 'request')} in {units.show(ended - began, 's')}"
-        why = unseen(record, self.holds.name.startswith("pulse"), began, ended)
+        why = unseen(record, self.holds.name.startswith("pulse"), began, ended) or self._unsure(within)
         if why and not self._certain(value):
             return inconclusive(self, f"{why}; {reason}", step=self.of, evidence=shown, value=value, unit=unit)
         return self._finding(value, unit, shown, reason)
+
+    def _unsure(self, within: Sequence[Sample]) -> str:
+        """Why what was not sent could have decided otherwise: all of it may have failed, or none."""
+        unsent = sum(s.outcome is Outcome.NOT_SENT for s in within)
+        if not unsent or self.holds.name not in SHARES:
+            return ""
+        bad = sum(not s.ok for s in within)  # Those that were not sent are among these.
+        if self.holds.holds((bad - unsent) / len(within)) == self.holds.holds(bad / len(within)):
+            return ""
+        return f"{units.count(unsent, 'request')} not sent, and may have failed"
 
     def _certain(self, value: float) -> bool:
         """Whether more requests could change nothing: they only raise a rate, or the longest latency."""

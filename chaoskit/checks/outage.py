@@ -75,16 +75,19 @@ class Outage(Check):
             longest.seconds if longest else 0.0,
             self.at_most,
             "s",
-            uncertainty=(longest.uncertainty if longest else period) + record.load_clock_s,
+            uncertainty=(longest.uncertainty if longest else max(period, seen.silence_s)) + record.load_clock_s,
             reason=_reason(seen, period),
             step=self.of,
             evidence=shown,
         )
-        return witnessed(self._with_losses(finding, seen, longest), record, self.witness, began, ended)
+        judged = self._as_seen(finding, seen, _reason(seen, period), record.load_clock_s)
+        return witnessed(judged, record, self.witness, began, ended)
 
-    def _with_losses(self, finding: Finding, seen: evidence.Coverage, longest: Stretch | None) -> Finding:
-        """Failure needs no complete data; a pass does."""
-        if finding.verdict is Verdict.FAILED:
+    def _as_seen(self, finding: Finding, seen: evidence.Coverage, reason: str, clock: float) -> Finding:
+        """A failure needs no complete data, a pass does. An outage that is too long only if nothing was good while
+        nothing was sent is no certain failure."""
+        longest = seen.longest
+        if finding.verdict is Verdict.FAILED and seen.certain_s - clock > self.at_most:
             return finding
         if self.lost is not None and seen.lost > self.lost:
             return replace(
@@ -96,15 +99,15 @@ class Outage(Check):
                 limit=f"at most {units.count(self.lost, 'request')}",
                 margin=float(self.lost - seen.lost),
             )
-        if finding.verdict is Verdict.PASSED and (why := self._unsure(seen, longest)):
-            return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{why}; {finding.reason}")
+        if why := self._unsure(seen, longest):
+            return replace(finding, verdict=Verdict.INCONCLUSIVE, reason=f"{why}; {reason}")
         return finding
 
     def _unsure(self, seen: evidence.Coverage, longest: Stretch | None) -> str:
         """Why what was not seen may have been too long, or empty."""
         if longest is not None and longest.open_end:
             return "still down when the recording ended"
-        if seen.silence_s > self.at_most:
+        if seen.silence_s > self.at_most and (seen.blind_s or seen.not_sent):
             blind, silent = units.show(seen.blind_s, "s"), units.show(seen.silence_s, "s")
             return f"the pulse is blind for {blind} of this step, and without an answer for up to {silent}"
         if self.lost is not None and seen.lost + seen.not_sent > self.lost:
@@ -115,7 +118,9 @@ class Outage(Check):
 
 def _reason(seen: evidence.Coverage, period: float) -> str:
     if seen.longest is None:
-        return f"all of {units.count(seen.due, 'request')} were answered, one every {units.show(period, 's')}"
+        sent = units.count(seen.due - seen.not_sent, "request")
+        unsent = f", {seen.not_sent} not sent" if seen.not_sent else ""
+        return f"all of {sent} were answered, one every {units.show(period, 's')}{unsent}"
     lost = f"{seen.lost:,} of {units.count(seen.due, 'request')} lost"
     if len(seen.outages) == 1:
         return f"{lost}, in one stretch"

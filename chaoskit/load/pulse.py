@@ -237,6 +237,8 @@ class Pulse:
             outcome = of_status(answer.status)
         except OSError as error:
             outcome = of_os_error(error)
+            if outcome is Outcome.TIMEOUT and self._clock.now() - sent > self._config.timeout_s + GIVE_UP_S:
+                outcome = Outcome.NOT_SENT  # We stood still; whether an answer came in time is not known.
         except BadAnswerError:
             outcome = Outcome.OTHER
         except asyncio.CancelledError:

@@ -10,13 +10,10 @@ from chaoskit import conditions, evidence, units
 from chaoskit.contracts import Record
 from chaoskit.model import GAP, SEEN, Answer
 from chaoskit.objects import created_unix
+from chaoskit.pace import BUSIEST, MOST_BEHIND, pace
 from chaoskit.report import wording
-from chaoskit.samples import Outcome
 
-BUSIEST = 0.9
 CLOCK_S = 0.01
-NOT_SENT_SHARE = 0.001
-LATE_PERIODS = 2
 LATE_SCRAPES = 2.5
 
 
@@ -45,25 +42,21 @@ def facts(record: Record) -> tuple[Fact, ...]:
 
 
 def _pulse(record: Record) -> Iterator[Fact]:
-    sent = [s for s in record.pulse if s.outcome is not Outcome.NOT_SENT]
-    if not record.pulse:
+    kept = pace(record.pulse, record.pulse_period_s)
+    if not kept.due:
         yield Fact("pulse", "recorded nothing", "", None)
         return
-    limit = LATE_PERIODS * record.pulse_period_s
-    if sent:
-        late = [s.sent - s.intended for s in sent]
-        p50, p99, most = (units.show(conditions.percentile(late, share), "s") for share in (0.5, 0.99, 1.0))
-        good = conditions.percentile(late, 0.99) <= limit
+    if kept.sent:
+        median, p99, most = (units.show(late, "s") for late in kept.late_s)
+        limit = units.show(kept.limit_s, "s")
         yield Fact(
             "lateness of the pulse",
-            f"median {p50}, p99 {p99}, longest {most}",
-            f"p99 at most {units.show(limit, 's')}",
-            good,
+            f"median {median}, p99 {p99}, longest {most}",
+            f"p99 at most {limit}: else a latency that is too long convicts nobody",
+            not kept.held_up,
         )
-    unsent = len(record.pulse) - len(sent)
-    share = unsent / len(record.pulse)
-    words = f"{unsent:,} of {len(record.pulse):,} requests ({units.show(share, '%')})"
-    yield Fact("not sent by the pulse", words, f"at most {units.show(NOT_SENT_SHARE, '%')}", share <= NOT_SENT_SHARE)
+    words = f"{kept.late:,} and {kept.not_sent:,} of {kept.due:,} requests ({units.show(kept.behind, '%')})"
+    yield Fact("late or not sent by the pulse", words, f"at most {units.show(MOST_BEHIND, '%')}", kept.kept)
 
 
 def _generators(record: Record) -> Iterator[Fact]:

@@ -292,6 +292,8 @@ def measures() -> Iterator[Case]:
         ("half a second down", "pulse_failures < 10%", paced(25.0, down=[(12, 12.5)]), PASS),
         ("two seconds down", "pulse_failures < 10%", paced(25.0, down=[(12, 14)]), FAIL),
         ("two seconds unsent", "pulse_failures < 10%", paced(25.0, unsent=[(12, 14)]), OPEN),
+        ("some down, some unsent", "pulse_failures < 9%", paced(25.0, down=[(12, 12.8)], unsent=[(14, 14.3)]), OPEN),
+        ("some down, some unsent", "pulse_failures < 20%", paced(25.0, down=[(12, 12.8)], unsent=[(14, 14.3)]), PASS),
         ("a pulse that ended", "pulse_failures < 10%", paced(10.0), OPEN),
         ("a pulse that ended half-way", "pulse_failures < 10%", paced(15.0), OPEN),
         ("a second stream that ended", "pulse_failures < 10%", (*paced(25.0), *paced(15.0, stream=Stream.KEPT)), OPEN),
@@ -344,7 +346,8 @@ def outages() -> Iterator[Case]:
     yield pulse("blind beside an outage", OPEN, outage(), down=[(12, 12.6)], unsent=[(12.6, 13.4)])
     yield pulse("one unsent", PASS, outage(), unsent=[(12, 12.01)])
     yield pulse("one unsent, none may be lost", OPEN, outage(lost=0), "may have been lost", unsent=[(12, 12.01)])
-    yield pulse("too long, though partly blind", OPEN, outage(), down=[(12, 15)], unsent=[(13, 13.3)])
+    yield pulse("too long, though partly blind", FAIL, outage(), down=[(12, 15)], unsent=[(13, 13.3)])
+    yield pulse("too long, unless it was two", OPEN, outage(), "blind for", down=[(12, 14)], unsent=[(12.8, 13.2)])
     yield pulse("sent late now and then", PASS, outage(), late={1200: 0.2, 1300: 0.1}, down=[(12, 12.5)])
     yield pulse("late throughout", OPEN, outage(), "late", late=dict.fromkeys(range(2500), 0.05))
     yield Case("outage: the pulse recorded nothing", OPEN, outage(), {"pulse": ()}, "sent nothing")
@@ -530,10 +533,7 @@ def wholes() -> Iterator[Case]:
     yield Case("run: the pulse saturated", PASS, fine, {"statuses": (*busy("pulse", 0.97), *busy("locust", 0.2))})
     yield Case("run: not a status", OPEN, fine, {"statuses": ()}, "never said how busy")
     yield Case("run: not a status, and no Locust", PASS, fine, {"statuses": ()}, load={"locustfile": "none"})
-    late = {"pulse": paced(25.0, late=dict.fromkeys(range(0, 2500, 20), 0.03))}
-    yield Case("run: the pulse late", OPEN, fine, late, "late by")
-    gaps = {"pulse": paced(25.0, unsent=[(11 + i, 11.01 + i) for i in range(8)])}
-    yield Case("run: the pulse not sent now and then", OPEN, fine, gaps, "not sent")
+    yield from late_pulses(fine)
     slow = {"locust": paced(25.0, period=0.2, stream=Stream.LOCUST)}
     yield Case("run: load below what was asked", OPEN, fine, slow, finding=PASS)
     yield Case("run: load below what was asked, and failed", FAIL, bad, slow | long)
@@ -550,6 +550,39 @@ def wholes() -> Iterator[Case]:
     yield Case("run: never steady, unlike the steady state's own word", OPEN, DURING, unsteady, how="broken")
     yield from not_landed("outage", fine)
     yield from not_landed("metric", DURING)
+
+
+def late_pulses(fine) -> Iterator[Case]:
+    """A pulse that is late now and then is the business of each finding; one that is late all the time judges none."""
+    yield Case("run: the pulse late often", OPEN, fine, {"pulse": held_up(10)}, "late by more than")
+    yield Case("run: the pulse late often, and an outage", OPEN, fine, {"pulse": held_up(10, **DOWN)}, "late by more")
+    yield Case("run: the pulse late now and then", PASS, fine, {"pulse": held_up(40)})
+    yield Case("run: the pulse late now and then, and an outage", FAIL, fine, {"pulse": held_up(40, **DOWN)})
+    unsent = [(11 + i, 11.01 + i) for i in range(8)]
+    gaps = {"pulse": paced(25.0, unsent=unsent)}
+    yield Case("run: the pulse not sent now and then", PASS, fine, gaps)
+    yield Case("run: the pulse not sent now and then, and none may be lost", OPEN, outage(lost=0), gaps, "not sent")
+    both = {"pulse": paced(25.0, unsent=unsent, **DOWN)}
+    yield Case("run: the pulse not sent now and then, and an outage", FAIL, outage("500ms"), both)
+    stall = {"pulse": paced(25.0, unsent=[(12.0, 12.4)])}
+    yield Case("run: the pulse stood still for less than the limit", PASS, fine, stall)
+    yield Case("run: the pulse stood still for longer than the limit", OPEN, outage("300ms"), stall, "blind for")
+    often = {"pulse": paced(25.0, unsent=[(11 + i / 4, 11.02 + i / 4) for i in range(36)])}
+    yield Case("run: the pulse often not sent", OPEN, fine, often, "not sent")
+    slow = {"locust": users(took=0.5), "pulse": held_up(40)}
+    yield Case("run: long latencies beside a late pulse", OPEN, holds("p99 < 300ms"), slow, "the load's own")
+    fast = {"locust": users(), "pulse": held_up(40)}
+    yield Case("run: short latencies beside a late pulse", PASS, holds("p99 < 300ms"), fast)
+    failed = {"locust": users(Outcome.HTTP_ERROR), "pulse": held_up(40)}
+    yield Case("run: errors beside a late pulse", FAIL, holds("failures < 1%"), failed)
+
+
+DOWN = {"down": [(12, 14)]}
+
+
+def held_up(every: int, **more):
+    """A pulse of which each request of so many was sent 30 ms late."""
+    return paced(25.0, late=dict.fromkeys(range(0, 2500, every), 0.03), **more)
 
 
 CASES: tuple[Case, ...] = (

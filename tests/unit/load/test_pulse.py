@@ -177,6 +177,21 @@ def test_a_stall_of_its_own_is_not_taken_for_an_answer_or_an_outage(pulse):
     assert len(during) == pytest.approx(60, abs=2)
 
 
+def test_an_answer_that_came_while_it_stood_still_is_not_taken_for_a_time_out(pulse, server):
+    server.behaviour, server.delay_s = "slow", 0.2
+    process = pulse(timeout_s=0.5)
+    process.wait_for(lambda line: line["ok"] >= 40)
+    process.popen.send_signal(signal.SIGSTOP)
+    stalled = process.now()
+    time.sleep(1.0)
+    process.popen.send_signal(signal.SIGCONT)
+    process.wait_for(lambda line: line["t"] > stalled + 1.5)
+    process.stop()
+    under_way = {s.outcome for s in process.samples() if stalled - 0.2 < s.intended < stalled - 0.05}
+    assert under_way <= {Outcome.OK, Outcome.NOT_SENT}
+    assert Outcome.TIMEOUT not in {s.outcome for s in process.samples()}
+
+
 def test_all_that_was_due_is_written_when_it_is_told_to_end(pulse):
     process = pulse()
     process.wait_for(lambda line: line["ok"] >= 20)
