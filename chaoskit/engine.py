@@ -164,6 +164,8 @@ class Engine:
         self._missed_from = float("inf") if planned.fresh else float("-inf")
         """From when on the app is one that somebody may miss. A fresh one is not, until its steady state: its first
         requests may meet a Service that no node knows yet."""
+        self._loaded = float("-inf")
+        """When the load had begun; with none, no look at it sees anything anyhow."""
         self._last_tick = self._last_log = -1.0
 
     @property
@@ -490,6 +492,7 @@ class Engine:
         wanted = {"pulse", "locust"} if experiment.locustfile else {"pulse"}
         if not self.wait_until(lambda: self._sending(wanted), LOAD_WITHIN_S, "the load's first requests"):
             raise PortError("the load sent nothing", where=target, why=self._ports.load.lost() or "no request went out")
+        self._loaded = self._clock.now()
 
     def _start_pods(self, longest_s: float) -> Mapping[str, Raw]:
         """The pods that carry the load, running, by whose process each is for; none where the load is not in pods."""
@@ -549,7 +552,7 @@ class Engine:
         deadline = self._clock.now() + steady.within + steady.for_
         broken = "nothing was looked at"
         while self._clock.now() < deadline:
-            broken = self._look(steady.hold, phase, min(max(steady.for_, LOOK_S), LONGEST_LOOK_S))
+            broken = self._look(steady.hold, phase, self._looked_back(steady.for_))
             held_since = None if broken else self._clock.now() if held_since is None else held_since
             if held_since is not None and self._clock.now() - held_since >= steady.for_:
                 if phase == "after":
@@ -558,6 +561,11 @@ class Engine:
             self.wait_until(lambda: False, LOOK_S, f"the steady state: {broken or 'holds so far'}")
         if phase == "steady":
             raise PortError("the steady state was never reached", why=broken, fix="see the conditions in the report")
+
+    def _looked_back(self, for_s: float) -> float:
+        """How far back a look at a measure of the load goes: as long as the steady state is to last, but not to before
+        there was a load. Once the conditions held for so long, the last look has covered all of it."""
+        return min(max(min(for_s, self._clock.now() - self._loaded), LOOK_S), LONGEST_LOOK_S)
 
     def _look(self, hold: Sequence[Condition], phase: str, window_s: float) -> str:
         """Looks at each condition and journals it; says which does not hold."""

@@ -235,7 +235,7 @@ NOTES = {
         ("{of: deployment/front}", "{zone: zone-2, count: 100%}"),
         """\
         Landed: the node is Ready no more, as Kubernetes itself sees it when the node has been silent for its grace
-        period (16 s with the embedded cluster's short timings, 50 s by default). The step waits for that, and its
+        period (12 s with the embedded cluster's short timings, 50 s by default). The step waits for that, and its
         `watch` counts from the power failure. Healed by chaoskit: the power is switched on, and the node is looked at
         until it is Ready.
 

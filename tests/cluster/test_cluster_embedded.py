@@ -30,7 +30,7 @@ from chaoskit.errors import ClusterError, ToolError, UsageError
 pytestmark = pytest.mark.cluster
 
 NAME = "cluster-tests"
-# With the accelerated profile a silent node is NotReady after 16 s; the machine may be busy with other tests.
+# With the accelerated profile a silent node is NotReady after 12 s; the machine may be busy with other tests.
 NOT_READY_WITHIN_S = 40.0
 SHOP = Path(__file__).with_name("shop.yaml")
 

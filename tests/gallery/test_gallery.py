@@ -43,9 +43,9 @@ pytestmark = [
     pytest.mark.filterwarnings(r"ignore:Exception ignored in. <ssl\.SSLSocket:pytest.PytestUnraisableExceptionWarning"),
 ]
 ROOT = Path(__file__).parent.parent.parent
-EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 TABLE = ROOT / "docs" / "bench" / "gallery.md"
 ROWS = TABLE.with_suffix(".json")
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.yaml"))
 LANE = os.environ.get("PYTEST_XDIST_WORKER", "")
 LANES = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 CLUSTER = f"gallery-{LANE}" if LANE else "gallery"
@@ -202,7 +202,13 @@ def said(done: Run) -> str:
     return "\n".join([done.result.sentence, *lines, str(done.folder)])
 
 
-@pytest.mark.parametrize("experiment", [pytest.param(path, id=path.stem) for path in EXPERIMENTS])
+def longest_first(experiments: Sequence[Path]) -> list[Path]:
+    """By what each took last, so that no lane still has a long one to run when the other has none left."""
+    rows = json.loads(ROWS.read_text())
+    return sorted(experiments, key=lambda path: -rows.get(case_name(path, None), {"seconds": 0.0})["seconds"])
+
+
+@pytest.mark.parametrize("experiment", [pytest.param(path, id=path.stem) for path in longest_first(EXPERIMENTS)])
 def test_the_app_holds(experiment: Path, stage: Stage) -> None:
     done = run(experiment, None, stage)
     assert done.result.verdict is Verdict.PASSED, said(done)

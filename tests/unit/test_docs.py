@@ -211,7 +211,7 @@ def test_an_editor_marks_nothing_in_valid_experiments():
 
 
 @pytest.mark.parametrize(
-    ("right", "wrong"), [("watch: 15s", "watch: 15"), ("steps:", "stepps:"), ("mode: now", "mode: nwo")]
+    ("right", "wrong"), [("watch: 12s", "watch: 12"), ("steps:", "stepps:"), ("mode: now", "mode: nwo")]
 )
 def test_an_editor_marks_what_is_wrong(right, wrong):
     schema = json.loads(spec.schema())

@@ -233,6 +233,14 @@ def test_a_steady_state_that_is_never_reached(tmp_path):
     assert not told.entries("step began")
 
 
+def test_a_rate_is_measured_over_the_time_since_there_is_a_load(tmp_path):
+    """A look back to before it would find a part of the rate, and the steady state be late by as long as it is to last."""
+    rate = EXPERIMENT.replace("hold: [failures", "hold: [rate > 12/s, failures").replace("for: 1s, within: 5s", "for: 8s")
+    told = ends(play(story(tmp_path, rate)), "complete", 0)
+    phases = {e.data["name"]: e.at for e in told.entries("phase")}
+    assert 8.0 <= phases["watched"] - phases["steady"] < 12.0
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf")])
 def test_a_steady_state_without_data_is_never_reached(tmp_path, value):
     def trouble(world):

@@ -43,8 +43,8 @@ def test_the_profile_reaches_the_servers(folder: Folder) -> None:
     programs = Path("/programs")
     api = control_plane.api_server(programs, folder, ACCELERATED, store_prepared=True).argv
     manager = control_plane.controller_manager(programs, folder, ACCELERATED).argv
-    assert "--default-unreachable-toleration-seconds=10" in api
-    assert "--node-monitor-grace-period=16s" in manager
+    assert "--default-unreachable-toleration-seconds=5" in api
+    assert "--node-monitor-grace-period=12s" in manager
 
 
 def test_each_server_of_the_control_side_has_an_identity_of_its_own(folder: Folder) -> None:
