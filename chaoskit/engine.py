@@ -64,6 +64,8 @@ LAND_WITHIN_S = 10.0
 SLACK_S = 120.0
 """For what a run does beside waiting and acting: its calls, and Prometheus' last answers."""
 MOST_LOGS = 20
+LOGS_WITHIN_S = 5.0
+"""A node that has just gone away is not known to be; the API server waits ten seconds for its kubelet."""
 MOST_LAST_WORDS = 5
 LONGEST_FILE = 200
 SYNC_WITHIN_S = 15.0
@@ -688,12 +690,18 @@ class Engine:
             yield intent, healed
 
     def _keep_logs(self, pods: Sequence[Raw]) -> None:
-        """The last lines of pods, and of what ran before in restarted ones, while they can still be had. An API that
-        does not answer is not asked for each of them: healing waits behind this."""
+        """The last lines of pods, and of what ran before in restarted ones, while they can still be had. Healing waits
+        behind this: an API that does not answer is not asked for each of them, no node that is away is, and nobody when
+        it took long."""
+        until = self._clock.now() + LOGS_WITHIN_S
         with contextlib.suppress(UnreachableError):
-            for pod in pods:
+            for pod in itertools.takewhile(lambda _: self._clock.now() < until, filter(self._can_be_asked, pods)):
                 for before in (False, True) if restarts(pod) else (False,):
                     self._keep_log(pod, before)
+
+    def _can_be_asked(self, pod: Raw) -> bool:
+        node = self._objects.named("node", node_of(pod))
+        return node is None or has_condition(node, "Ready")
 
     def _keep_log(self, pod: Raw, before: bool) -> None:
         try:
@@ -778,14 +786,10 @@ class _Scene:
 
     def _keep_last_words(self) -> None:
         """What pods say that were hit and are ending: when they are gone nobody can be asked. Not before the act, which
-        nothing may delay, and not on a node that is away, where nobody answers."""
+        nothing may delay."""
         pods = (self.objects.by_uid("pod", target.uid) for target in self.targets if target.kind == "pod")
-        ending = [pod for pod in pods if pod and terminating(pod) and self._is_ready(node_of(pod))]
+        ending = [pod for pod in pods if pod and terminating(pod)]
         self._engine._keep_logs(ending[:MOST_LAST_WORDS])
-
-    def _is_ready(self, node: str) -> bool:
-        found = self.objects.named("node", node)
-        return found is not None and has_condition(found, "Ready")
 
     def act(
         self, what: str, target: Target, call: Callable[[], object], change: Mapping[str, Any] | None = None

@@ -74,6 +74,18 @@ def test_what_a_pod_said_last_is_kept_though_it_is_gone(tmp_path):
     assert "serving" in (told.folder / "logs" / f"{victim.name}.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(("watch", "within"), [("4s", 12.0), ("60s", 7.0)], ids=["said to be ready", "known to be away"])
+def test_healing_does_not_wait_for_logs_from_a_node_without_power(tmp_path, watch, within):
+    off = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", "power_off_node: {of: deployment/front}")
+    many = (manifests.deployment("front", 9), manifests.service("front", kind="LoadBalancer"))
+    told = play(story(tmp_path, off.replace("watch: 4s", f"watch: {watch}"), shop=many))
+    assert told.residue() == []
+    began = next(e.at for e in told.entries("phase") if e.data["name"] == "heal")
+    kept = [path.stem for path in (told.folder / "logs").glob("front-*.log")]
+    assert len(kept) >= 1  # Of those on other nodes.
+    assert told.entries("healed")[0].at - began < within
+
+
 def test_the_same_seed_gives_the_same_journal_byte_for_byte(tmp_path):
     journals = [
         (play(story(tmp_path / name, seed=seed)).folder / FILE).read_bytes()
@@ -234,8 +246,10 @@ def test_a_steady_state_that_is_never_reached(tmp_path):
 
 
 def test_a_rate_is_measured_over_the_time_since_there_is_a_load(tmp_path):
-    """A look back to before it would find a part of the rate, and the steady state be late by as long as it is to last."""
-    rate = EXPERIMENT.replace("hold: [failures", "hold: [rate > 12/s, failures").replace("for: 1s, within: 5s", "for: 8s")
+    """A look back to before it would find a part of the rate, and make the steady state late by what it is to last."""
+    rate = EXPERIMENT.replace("hold: [failures", "hold: [rate > 12/s, failures").replace(
+        "for: 1s, within: 5s", "for: 8s"
+    )
     told = ends(play(story(tmp_path, rate)), "complete", 0)
     phases = {e.data["name"]: e.at for e in told.entries("phase")}
     assert 8.0 <= phases["watched"] - phases["steady"] < 12.0

@@ -405,6 +405,9 @@ class FakeCluster:
 
     def _logs(self, pod: str, namespace: str, container: str, previous: bool, lines: int) -> str:
         place = self._kubelets.place(objects.uid(self._find("pod", pod, namespace)))
+        if place and self._kubelets.silent(place.node):
+            self.clock.advance(self.timings.call_deadline)
+            raise PortError(f"the kubelet of {place.node} does not answer", where=f"pod {pod}")
         processes = list(place.processes.values()) if place else []
         process = next((p for p in processes if not container or p.name == container), None)
         if process is None:
