@@ -138,15 +138,25 @@ class _Scene:
     """The fewest replicas wanted since the rollout began: a Deployment that was scaled up needs time to get there."""
     highest: int = 0
     hit: set[str] = field(default_factory=set)
+    fallen: set[str] = field(default_factory=set)
+    """Those of them that were seen to be ready, and then no more: it may be told late that one had got so far."""
 
     def take(self, event: WatchEvent) -> None:
         kept = {"replicaset": self.sets, "pod": self.pods}.get(event.kind)
         if kept is None:
             self.deployment = event.object
-        elif event.change == GONE:
-            kept.pop(uid(event.object), None)
+            return
+        key = uid(event.object)
+        was_up = self._is_up(key)
+        if event.change == GONE:
+            kept.pop(key, None)
         else:
-            kept[uid(event.object)] = event.object
+            kept[key] = event.object
+        if key in self.hit and was_up and not self._is_up(key):
+            self.fallen.add(key)
+
+    def _is_up(self, key: str) -> bool:
+        return key in self.pods and ready(self.pods[key])
 
     def moment(self, at: float) -> Moment | None:
         if self.deployment is None:
@@ -157,9 +167,10 @@ class _Scene:
         least = bounds(_of_size(self.deployment, self.lowest)).least
         most = bounds(_of_size(self.deployment, self.highest)).most
         up = {key: p for key, p in self.pods.items() if ready(p)}
-        missing = self.hit - set(up)
+        missing = self.fallen - set(up)
         if len(up) >= least:
             self.hit -= missing
+            self.fallen -= missing
             missing = set()
         sized = sum(_wanted(s) for s in self.sets.values())
         new = sum(controller(p)[1] == self.newest for p in up.values())

@@ -98,6 +98,18 @@ def test_a_pod_that_another_step_took_is_excused_until_it_is_made_up_for():
     assert again.below(floor)[1] == pytest.approx(1.0), "the next one that goes is the rollout's own"
 
 
+def test_a_pod_that_was_hit_before_it_was_told_to_be_ready_is_not_held_against_it():
+    """The watch told at 11.2 that it was, and so an old one could go; the kill was ordered at 11.0."""
+    coming = streams.seen(10.5, streams.pod("new-0", ready=False, owner="rs-2"))
+    events = (coming, new_pod(11.2, 0), lost(11.21, "old-0"))
+    killed = streams.gone(11.3, streams.pod("new-0", owner="rs-2", terminating=True))
+    told = (*events, a_set(11.05, "rs-2", 2), killed, new_pod(12.0, 1))
+    assert recorded(*told, hit=[(11.0, "new-0")]).below(floor) == (None, 0)
+    moment, seconds = recorded(*told).below(floor)
+    assert moment is not None
+    assert (moment.ready, round(seconds, 2)) == (2, 0.7)
+
+
 def test_it_ends_as_kubectl_sees_it_and_what_comes_after_is_no_part_of_it():
     done = the_deployment(15.0, 2, updated=3)
     story = recorded(a_set(10.1, "rs-2", 3), the_deployment(14.0, 2, updated=3, total=4), done, lost(16.0, "old-0"))
