@@ -47,6 +47,7 @@ from chaoskit.model import OPT_IN_LABEL, Answer, ClusterInfo, Raw, Right, Target
 from chaoskit.objects import WATCHED, WORKLOADS, Objects, labels
 from chaoskit.plan import Plan
 from chaoskit.ports import LONGEST_FREEZE_S, Clock, Cluster, Load, MachineOrder, Metrics, ServerOrder, Signalled
+from chaoskit.precedence import preferred
 from chaoskit.report import html, junit, markdown
 from chaoskit.result import Result
 from chaoskit.spec import REFAPP, Experiment
@@ -286,6 +287,13 @@ class Session:
 
     def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
         self._bring_image(plan)
+        with preferred():
+            done = self._play(plan, folder, show)
+        if self._gateway:
+            push(done, self._gateway, self.say)
+        return done
+
+    def _play(self, plan: Plan, folder: Path, show: Show) -> Run:
         clock = self.clock()
         cluster = self.connect(clock)
         try:
@@ -300,8 +308,6 @@ class Session:
                 done = judge(folder)
         finally:
             cluster.close()
-        if self._gateway:
-            push(done, self._gateway, self.say)
         return replace(done, interrupted=bool(heard))
 
     def _name_who_is_told(self) -> None:

@@ -31,8 +31,6 @@ CONTROL = "control"
 CPU = "cpu"
 # What a thread, and a new group, weighs on version 1 (the kernel's NICE_0_LOAD, cpu.shares).
 WEIGHT = 1024
-# Beside threads in no group, the clusters weigh as many as could run on so many machines like this one.
-MACHINES = 4
 # An extended attribute of the group that all clusters share, and that goes with it: the controllers that version 2's
 # root did not hand down before there were clusters.
 BORROWED = "user.chaoskit.borrowed"
@@ -79,8 +77,8 @@ class Cgroups:
         group = self.root / CPU / OURS / self.cluster / CONTROL
         group.mkdir(parents=True, exist_ok=True)
         if own_group(Path("/proc/self/cgroup").read_text(), CPU) == "/":
-            weight = MACHINES * WEIGHT * (os.cpu_count() or 1)
-            (self.root / CPU / OURS / "cpu.shares").write_text(str(weight))
+            # As a thread for each processor: more would leave chaoskit and Locust, beside it, waiting for their turns.
+            (self.root / CPU / OURS / "cpu.shares").write_text(str(WEIGHT * (os.cpu_count() or 1)))
         (group / "cgroup.procs").write_text("0")  # The writer itself, whatever namespace its id belongs to.
 
     def leave_control(self) -> None:

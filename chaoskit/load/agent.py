@@ -41,6 +41,7 @@ from chaoskit.load.process import (
     RunClock,
     Voice,
     config_argument,
+    go_first,
     read_config,
 )
 from chaoskit.load.recorder import Foreign, LocustRecorder, Pacing
@@ -289,6 +290,7 @@ def _run(config: AgentConfig, voice: Voice) -> None:
 def main(argv: list[str]) -> int:
     voice = Voice()
     _set_up_log()
+    go_first()
     try:
         _run(read_config(AgentConfig, config_argument(argv)), voice)
     except InputError as error:

@@ -44,6 +44,7 @@ from chaoskit.load.process import (
     RunClock,
     Voice,
     config_argument,
+    go_first,
     read_config,
 )
 from chaoskit.samples import Outcome, SampleWriter, Stream
@@ -308,7 +309,8 @@ def _take_precedence() -> None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except (OSError, AttributeError):
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, _NICE)
+            os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0), _NICE))
+        go_first()
         slices.shorten(_SLICE_S)
 
 
