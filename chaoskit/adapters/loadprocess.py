@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -15,6 +16,8 @@ from typing import Any, TypeAlias
 
 SILENT_S = 2.0
 """A process that has said nothing for eight statuses does not work any more."""
+LOOKED_AT_S = 0.5
+"""How often somebody looks for trouble, at least, unless nobody got to run."""
 
 
 Hear: TypeAlias = "Callable[[Process, Mapping[str, Any] | None], None]"
@@ -96,6 +99,7 @@ class LocalProcess(Process):
 
     def __init__(self, who: str, argv: list[str], log: Path, env: Mapping[str, str], hear: Hear) -> None:
         super().__init__(who, who, log, hear)
+        self._looked_at = time.monotonic()
         with log.open("wb") as errors:
             # A session of its own: Ctrl-C reaches chaoskit alone, which then ends the load in order.
             self._popen = subprocess.Popen(
@@ -113,8 +117,8 @@ class LocalProcess(Process):
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._popen.stdout is not None  # noqa: S101  # It is a pipe.
-        with self._popen.stdout as lines:
+        assert isinstance(self._popen.stdout, io.RawIOBase)  # noqa: S101  # It is a pipe, and was asked for so.
+        with io.BufferedReader(self._popen.stdout) as lines:
             for line in lines:
                 self._heard_at = time.monotonic()
                 self._take_status(last_object(line.decode(errors="replace")))
@@ -134,8 +138,11 @@ class LocalProcess(Process):
     def trouble(self) -> str:
         if self.killed:
             return f"{self.who} had to be killed: the end of its recording is lost"
-        silent = time.monotonic() - self._heard_at
-        return self._ended_how(self._popen.poll()) or self._silent(silent, SILENT_S)
+        now, looked = time.monotonic(), self._looked_at
+        self._looked_at = now
+        if now - looked > LOOKED_AT_S:  # A stall of our own, in which nobody listens, is no silence.
+            self._heard_at += now - looked
+        return self._ended_how(self._popen.poll()) or self._silent(now - self._heard_at, SILENT_S)
 
     def terminate(self) -> None:
         self._popen.terminate()

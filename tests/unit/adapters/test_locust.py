@@ -145,6 +145,19 @@ def test_a_process_that_dies_is_missed_within_a_second(run, who):
     assert f"{who} ended unexpectedly" in run.load.lost()
 
 
+def test_silence_while_nobody_listened_accuses_nobody(run):
+    run.start(source=None)
+    pid = run.pid("pulse")
+    run.load.lost()
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(2.5)  # As when chaoskit itself is not given the processor: nobody looks, nobody reads.
+    assert run.load.lost() == ""
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(0.4)
+    assert run.load.lost() == ""
+    run.load.stop()
+
+
 def test_a_process_that_hangs_is_missed_and_does_not_hold_up_the_end(run):
     run.start(source=None)
     pid = run.pid("pulse")
