@@ -18,6 +18,8 @@ class Profile:
     node_lease_duration: int
     node_monitor_period: int
     node_monitor_grace_period: int
+    node_eviction_interval: int
+    """From one lost node of a zone until the pods of the next may be evicted: one over --node-eviction-rate."""
     not_ready_toleration: int
     unreachable_toleration: int
     hpa_sync_period: int
@@ -39,6 +41,7 @@ PLATFORM_DEFAULTS = Profile(
     node_lease_duration=40,
     node_monitor_period=5,
     node_monitor_grace_period=50,
+    node_eviction_interval=10,
     not_ready_toleration=300,
     unreachable_toleration=300,
     hpa_sync_period=15,
@@ -56,6 +59,7 @@ ACCELERATED = Profile(
     node_lease_duration=8,
     node_monitor_period=1,
     node_monitor_grace_period=12,
+    node_eviction_interval=1,
     not_ready_toleration=5,
     unreachable_toleration=5,
     hpa_sync_period=2,

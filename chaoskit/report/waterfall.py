@@ -27,6 +27,7 @@ MEANINGS = {
     "node_lease_duration": "how long a node’s lease is good for",
     "node_monitor_period": "the controller looks at the nodes",
     "node_monitor_grace_period": "a silent node is called not ready after",
+    "node_eviction_interval": "pods leave one lost node of a zone, then the next, with a pause of",
     "not_ready_toleration": "pods leave a node that is not ready after",
     "unreachable_toleration": "pods leave a node that cannot be reached after",
     "hpa_sync_period": "the autoscaler looks at its metrics",

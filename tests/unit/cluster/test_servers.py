@@ -39,12 +39,20 @@ def test_the_accelerated_profile_is_faster_in_every_respect() -> None:
     assert all(seconds < slow[name] for name, seconds in ACCELERATED.timings.items())
 
 
+def test_the_documentation_has_the_profiles_timings() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text(encoding="utf-8")
+    slow = PLATFORM_DEFAULTS.timings
+    for name, seconds in ACCELERATED.timings.items():
+        assert f"| {name.replace('_', ' ')} | {seconds:g} | {slow[name]:g} |" in page
+
+
 def test_the_profile_reaches_the_servers(folder: Folder) -> None:
     programs = Path("/programs")
     api = control_plane.api_server(programs, folder, ACCELERATED, store_prepared=True).argv
     manager = control_plane.controller_manager(programs, folder, ACCELERATED).argv
     assert "--default-unreachable-toleration-seconds=5" in api
     assert "--node-monitor-grace-period=12s" in manager
+    assert "--node-eviction-rate=1.0" in manager
 
 
 def test_each_server_of_the_control_side_has_an_identity_of_its_own(folder: Folder) -> None:

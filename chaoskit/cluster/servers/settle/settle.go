@@ -1,7 +1,9 @@
-// Package settle lets a server start with a lazy garbage collector and go on with a frugal one: collecting while a heap
-// grows to its size costs a third of a start's time, and what a start leaves behind is not needed after it.
+// Package settle lets a server start with a lazy garbage collector and go on with a frugal one while it has little to
+// do: collecting while a heap grows to its size costs a third of a start's time, and collecting often a third of what a
+// busy server uses. What a start or a busy time leaves behind is not needed after it.
 //
-// SETTLE_AFTER is the time to wait, SETTLE_GOGC the percentage from then on; GOGC itself is that of the start.
+// SETTLE_AFTER is the time to wait, SETTLE_GOGC the percentage from then on, SETTLE_BUSY the share of a processor from
+// which on the server is busy; GOGC itself is that of the start, and of busy times.
 package settle
 
 import (
@@ -15,17 +17,55 @@ import (
 	"time"
 )
 
+const (
+	// How long the use of the processor is looked at before anything follows from it.
+	window = 5 * time.Second
+	// A server that is busy is so until it uses this part of what made it so: a lazy collector uses less, too.
+	calm = 0.7
+)
+
 func init() {
 	after, badTime := time.ParseDuration(os.Getenv("SETTLE_AFTER"))
 	percent, badNumber := strconv.Atoi(os.Getenv("SETTLE_GOGC"))
-	if badTime != nil || badNumber != nil {
+	busy, badShare := strconv.ParseFloat(os.Getenv("SETTLE_BUSY"), 64)
+	if badTime != nil || badNumber != nil || badShare != nil {
 		return // Not asked for.
 	}
 	time.AfterFunc(after, func() {
-		debug.SetGCPercent(percent)
+		lazy := debug.SetGCPercent(percent)
 		debug.FreeOSMemory()
 		unmapCode()
+		follow(lazy, percent, busy)
 	})
+}
+
+// follow changes between the two percentages, for as long as the server runs.
+func follow(lazy, frugal int, busy float64) {
+	working := false
+	for began, used := time.Now(), processor(); ; {
+		time.Sleep(window)
+		now, usedNow := time.Now(), processor()
+		share := float64(usedNow-used) / float64(now.Sub(began))
+		began, used = now, usedNow
+		switch {
+		case !working && share > busy:
+			working = true
+			debug.SetGCPercent(lazy)
+		case working && share < calm*busy:
+			working = false
+			debug.SetGCPercent(frugal)
+			debug.FreeOSMemory()
+		}
+	}
+}
+
+// processor is the time that this process has used of it.
+func processor() time.Duration {
+	var used syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &used) != nil {
+		return 0
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 // unmapCode gives back the pages of the program's own file: most were needed by the start only. The kernel maps those
