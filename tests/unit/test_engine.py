@@ -74,7 +74,9 @@ def test_what_a_pod_said_last_is_kept_though_it_is_gone(tmp_path):
     assert "serving" in (told.folder / "logs" / f"{victim.name}.log").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize(("watch", "within"), [("4s", 12.0), ("60s", 7.0)], ids=["said to be ready", "known to be away"])
+@pytest.mark.parametrize(
+    ("watch", "within"), [("4s", 12.0), ("60s", 7.0)], ids=["said to be ready", "known to be away"]
+)
 def test_healing_does_not_wait_for_logs_from_a_node_without_power(tmp_path, watch, within):
     off = EXPERIMENT.replace("kill_pod: {of: deployment/front, mode: now}", "power_off_node: {of: deployment/front}")
     many = (manifests.deployment("front", 9), manifests.service("front", kind="LoadBalancer"))
