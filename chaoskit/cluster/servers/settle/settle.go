@@ -18,10 +18,12 @@ import (
 )
 
 const (
-	// How long the use of the processor is looked at before anything follows from it.
-	window = 5 * time.Second
+	// How long the use of the processor is looked at, and for how many of these times in a row a server must have been
+	// busy: a burst is over before a lazy collector has saved anything.
+	window  = 5 * time.Second
+	busyFor = 3
 	// A server that is busy is so until it uses this part of what made it so: a lazy collector uses less, too.
-	calm = 0.7
+	calm = 0.75
 )
 
 func init() {
@@ -41,20 +43,25 @@ func init() {
 
 // follow changes between the two percentages, for as long as the server runs.
 func follow(lazy, frugal int, busy float64) {
-	working := false
+	working, inARow := false, 0
 	for began, used := time.Now(), processor(); ; {
 		time.Sleep(window)
 		now, usedNow := time.Now(), processor()
 		share := float64(usedNow-used) / float64(now.Sub(began))
 		began, used = now, usedNow
+		inARow++
+		if share <= busy {
+			inARow = 0
+		}
 		switch {
-		case !working && share > busy:
+		case !working && inARow == busyFor:
 			working = true
 			debug.SetGCPercent(lazy)
 		case working && share < calm*busy:
 			working = false
 			debug.SetGCPercent(frugal)
 			debug.FreeOSMemory()
+			unmapCode()
 		}
 	}
 }
