@@ -35,13 +35,13 @@ import gevent.os
 import gevent.signal
 from gevent.event import Event
 
+from chaoskit import precedence
 from chaoskit.load.process import (
     STATUS_EVERY_S,
     InputError,
     RunClock,
     Voice,
     config_argument,
-    go_first,
     read_config,
 )
 from chaoskit.load.recorder import Foreign, LocustRecorder, Pacing
@@ -290,7 +290,7 @@ def _run(config: AgentConfig, voice: Voice) -> None:
 def main(argv: list[str]) -> int:
     voice = Voice()
     _set_up_log()
-    go_first()
+    precedence.go_first()
     try:
         _run(read_config(AgentConfig, config_argument(argv)), voice)
     except InputError as error:

@@ -68,15 +68,6 @@ def read_config(kind: type[_Config], path: Path) -> _Config:
         raise InputError("the load's configuration is not complete", where=str(path), why=str(error)) from error
 
 
-def go_first() -> None:
-    """Let this process's nice value count against all others, where that is allowed: to the kernel each session may be
-    a group (sched(7), autogroup), and a nice value counts within it."""
-    nice = os.getpriority(os.PRIO_PROCESS, 0)
-    if nice < 0:
-        with suppress(OSError):
-            Path("/proc/self/autogroup").write_text(str(nice), encoding="ascii")
-
-
 class RunClock:
     """Seconds since the run's origin, which every process of the machine shares."""
 

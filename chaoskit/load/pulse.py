@@ -33,7 +33,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chaoskit.load import slices, ticks
+from chaoskit import precedence
+from chaoskit.load import ticks
 from chaoskit.load.answer import Answer, BadAnswerError
 from chaoskit.load.connection import Connection, Endpoint, connect, endpoint, source_ports
 from chaoskit.load.metrics import PulseMetrics
@@ -44,7 +45,6 @@ from chaoskit.load.process import (
     RunClock,
     Voice,
     config_argument,
-    go_first,
     read_config,
 )
 from chaoskit.samples import Outcome, SampleWriter, Stream
@@ -57,8 +57,6 @@ LINGER_S = 2.0
 """How long the end waits for requests that are pending."""
 _LATENESS_WINDOW = 1000
 """The lateness that a status tells is that of the last requests, of this many (5 s at the default period)."""
-_NICE = -5
-_SLICE_S = 0.0001
 _SWITCH_INTERVAL_S = 0.0005
 """A scrape is answered by a thread: it must not hold the interpreter for the default 5 ms."""
 
@@ -300,18 +298,15 @@ def _prepare_process(max_pending: int) -> None:
 
 
 def _take_precedence() -> None:
-    """Real-time scheduling where it is allowed, otherwise a better nice value, where that is, and short slices, for
-    this thread and those it starts.
+    """Real-time scheduling where it is allowed, otherwise before others as far as that is, for this thread and those it
+    starts.
 
     The pulse uses some 15 % of a core, in bursts of a fraction of a millisecond, so nobody starves by this.
     """
     try:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     except (OSError, AttributeError):
-        with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, 0, min(os.getpriority(os.PRIO_PROCESS, 0), _NICE))
-        go_first()
-        slices.shorten(_SLICE_S)
+        precedence.go_first()
 
 
 def _run_labels(config: PulseConfig) -> dict[str, str]:
