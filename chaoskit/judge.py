@@ -40,8 +40,9 @@ EXIT_BY_ENDING = {"interrupted": EXIT_INTERRUPTED, "stopped": RefusedError.exit_
 def judge(experiment: Experiment, record: Record, entries: tuple[Entry, ...], seed: int) -> Result:
     """Judges a finished run. Never raises for what a check does: a crashed check is an inconclusive finding."""
     ending = next((e.data for e in reversed(entries) if e.kind == "ended"), {"how": "broken", "error": KILLED})
-    own = tuple(_preconditions(experiment, record, str(ending["how"]), str(ending["error"])))
-    findings = (*own, *_asked(experiment, record, own))
+    kept = _paced(record)
+    own = tuple(_preconditions(experiment, record, kept, str(ending["how"]), str(ending["error"])))
+    findings = (*own, *_asked(experiment, record, own, kept))
     unhealed = _unhealed(entries)
     verdict = worst([f.verdict for f in findings])
     return Result(
@@ -71,11 +72,10 @@ def versions() -> dict[str, str]:
     return {"chaoskit": version("chaoskit"), "python": platform.python_version()}
 
 
-def _asked(experiment: Experiment, record: Record, own: tuple[Finding, ...]) -> Iterable[Finding]:
+def _asked(experiment: Experiment, record: Record, own: tuple[Finding, ...], kept: Pace) -> Iterable[Finding]:
     """Requests of a load that did not keep up tell of the load: they convict nobody, and acquit nobody. One that was
     held up now and then makes latencies longer, never shorter: those acquit, but do not convict."""
     doubt = next((f.reason for f in own if f.name == KEPT_UP and f.verdict is not Verdict.PASSED), "")
-    kept = _paced(record)
     for check in experiment.expect:
         found = _guarded(check, record)
         if doubt and check.rests_on_load() and found.verdict is not Verdict.INCONCLUSIVE:
@@ -100,7 +100,7 @@ def _guarded(check: Check, record: Record) -> Finding:
 # ── what any verdict rests on ────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _preconditions(experiment: Experiment, record: Record, how: str, error: str) -> Iterable[Finding]:
+def _preconditions(experiment: Experiment, record: Record, kept: Pace, how: str, error: str) -> Iterable[Finding]:
     if how != "complete":
         what = ENDINGS.get(how, f"the run ended {how}")
         yield _own("the run came to its end", Verdict.INCONCLUSIVE, f"{what}: {error}" if error else what)
@@ -115,7 +115,7 @@ def _preconditions(experiment: Experiment, record: Record, how: str, error: str)
             yield _own(f"“{step.name}” landed", Verdict.PASSED, how_landed, step=step.name)
     if experiment.load:
         yield _load(experiment.load, experiment, record)
-        yield _generator(experiment.load, record)
+        yield _generator(experiment.load, record, kept)
 
 
 def _own(title: str, verdict: Verdict, reason: str, *, step: str = "", evidence: tuple[Evidence, ...] = ()) -> Finding:
@@ -184,7 +184,7 @@ def _paced(record: Record) -> Pace:
     return pace([s for s in record.pulse if began <= s.intended < ended], record.pulse_period_s)
 
 
-def _generator(load: Load, record: Record) -> Finding:
+def _generator(load: Load, record: Record, kept: Pace) -> Finding:
     """Whether the load's own processes kept up: otherwise they measured themselves."""
     began, ended = record.phases.get("watched", (0.0, record.ended))
     within = [s for s in record.statuses if began <= s["at"] <= ended]
@@ -194,7 +194,6 @@ def _generator(load: Load, record: Record) -> Finding:
         trouble.append("Locust never said how busy it was")
     if busy and sorted(busy)[len(busy) // 2] > BUSIEST:
         trouble.append(f"Locust used {units.show(sorted(busy)[len(busy) // 2], '%')} of a core")
-    kept = _paced(record)
     if not kept.due:
         watched = "while the steps were watched" if "watched" in record.phases else "before the run ended"
         trouble.append(f"the pulse recorded nothing {watched}")

@@ -287,13 +287,6 @@ class Session:
 
     def _run(self, plan: Plan, folder: Path, show: Show) -> Run:
         self._bring_image(plan)
-        with preferred():
-            done = self._play(plan, folder, show)
-        if self._gateway:
-            push(done, self._gateway, self.say)
-        return done
-
-    def _play(self, plan: Plan, folder: Path, show: Show) -> Run:
         clock = self.clock()
         cluster = self.connect(clock)
         try:
@@ -302,12 +295,19 @@ class Session:
             check_rights(cluster, plan)
             check_usable(cluster, ports.metrics, plan)
             held = take_leases(cluster, plan, folder)
-            with renewing(cluster, held, clock) as renewal, listening(clock) as heard, self._shown(plan, folder, clock):
+            with (
+                preferred(),
+                renewing(cluster, held, clock) as renewal,
+                listening(clock) as heard,
+                self._shown(plan, folder, clock),
+            ):
                 if not Engine(ports, plan, folder, show).run().unhealed:
                     renewal.let_go()
                 done = judge(folder)
         finally:
             cluster.close()
+        if self._gateway:
+            push(done, self._gateway, self.say)
         return replace(done, interrupted=bool(heard))
 
     def _name_who_is_told(self) -> None:

@@ -69,18 +69,18 @@ class Outage(Check):
         shown = (Evidence("pulse", _as_data(seen)),)
         if seen.due == seen.not_sent:
             return inconclusive(self, "the pulse sent nothing in this step", step=self.of, evidence=shown)
-        longest = seen.longest
+        longest, reason = seen.longest, _reason(seen, period)
         finding = at_most(
             self,
             longest.seconds if longest else 0.0,
             self.at_most,
             "s",
             uncertainty=(longest.uncertainty if longest else max(period, seen.silence_s)) + record.load_clock_s,
-            reason=_reason(seen, period),
+            reason=reason,
             step=self.of,
             evidence=shown,
         )
-        judged = self._as_seen(finding, seen, _reason(seen, period), record.load_clock_s)
+        judged = self._as_seen(finding, seen, reason, record.load_clock_s)
         return witnessed(judged, record, self.witness, began, ended)
 
     def _as_seen(self, finding: Finding, seen: evidence.Coverage, reason: str, clock: float) -> Finding:

@@ -163,13 +163,19 @@ def test_says_what_it_could_not_send(pulse, server):
     assert len([s for s in samples if s.outcome is Outcome.NOT_SENT]) == last["not_sent"]
 
 
+def stand_still(process, seconds):
+    """Since when it did, in the run's seconds."""
+    process.popen.send_signal(signal.SIGSTOP)
+    since = process.now()
+    time.sleep(seconds)
+    process.popen.send_signal(signal.SIGCONT)
+    return since
+
+
 def test_a_stall_of_its_own_is_not_taken_for_an_answer_or_an_outage(pulse):
     process = pulse()
     process.wait_for(lambda line: line["ok"] >= 40)
-    process.popen.send_signal(signal.SIGSTOP)
-    stalled = process.now()
-    time.sleep(0.6)
-    process.popen.send_signal(signal.SIGCONT)
+    stalled = stand_still(process, 0.6)
     process.wait_for(lambda line: line["t"] > stalled + 0.9)
     process.stop()
     during = [s for s in process.samples() if stalled + 0.1 < s.intended < stalled + 0.4]
@@ -181,10 +187,7 @@ def test_an_answer_that_came_while_it_stood_still_is_not_taken_for_a_time_out(pu
     server.behaviour, server.delay_s = "slow", 0.2
     process = pulse(timeout_s=0.5)
     process.wait_for(lambda line: line["ok"] >= 40)
-    process.popen.send_signal(signal.SIGSTOP)
-    stalled = process.now()
-    time.sleep(1.0)
-    process.popen.send_signal(signal.SIGCONT)
+    stalled = stand_still(process, 1.0)
     process.wait_for(lambda line: line["t"] > stalled + 1.5)
     process.stop()
     under_way = {s.outcome for s in process.samples() if stalled - 0.2 < s.intended < stalled - 0.05}
