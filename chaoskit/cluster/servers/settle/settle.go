@@ -19,11 +19,12 @@ import (
 
 const (
 	// How long the use of the processor is looked at, and for how many of these times in a row a server must have been
-	// busy: a burst is over before a lazy collector has saved anything.
+	// busy, or calm: a burst is over before a lazy collector has saved anything, and between two runs is no rest.
 	window  = 5 * time.Second
-	busyFor = 3
+	busyFor = 2
+	calmFor = 6
 	// A server that is busy is so until it uses this part of what made it so: a lazy collector uses less, too.
-	calm = 0.75
+	calm = 0.6
 )
 
 func init() {
@@ -50,15 +51,15 @@ func follow(lazy, frugal int, busy float64) {
 		share := float64(usedNow-used) / float64(now.Sub(began))
 		began, used = now, usedNow
 		inARow++
-		if share <= busy {
-			inARow = 0
+		if working && share >= calm*busy || !working && share <= busy {
+			inARow = 0 // It goes on as it is.
 		}
 		switch {
 		case !working && inARow == busyFor:
-			working = true
+			working, inARow = true, 0
 			debug.SetGCPercent(lazy)
-		case working && share < calm*busy:
-			working = false
+		case working && inARow == calmFor:
+			working, inARow = false, 0
 			debug.SetGCPercent(frugal)
 			debug.FreeOSMemory()
 			unmapCode()
