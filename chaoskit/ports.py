@@ -142,9 +142,9 @@ class Cluster(Protocol):
         """An HTTP request to a pod through the API server: status and body, whatever the status is. PortError if no
         answer came from the pod."""
 
-    def reach(self, url: str, times: int, pod: Raw | None = None) -> Sequence[Reached]:
-        """Asks an address so many times, each time by a connection of its own: from inside a pod, or from where the
-        users are. PortError if it could not even be tried."""
+    def reach(self, url: str, times: int, timeout_s: float, pod: Raw | None = None) -> Sequence[Reached]:
+        """Asks an address so many times, each time by a connection of its own and for so long: from inside a pod, or
+        from where the users are. PortError if it could not even be tried."""
 
     def ended(self) -> tuple[str, str] | None:
         """(why, what to type) once the cluster is known to have ended for good; None while it may live. Asks no API."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from chaoskit.actions.kill_pod import pods_as_targets
-from chaoskit.contracts import LONGEST_CALL_S, Action, Count, RefField, Stage
+from chaoskit.contracts import LONGEST_CALL_S, Action, Count, RefField, Seconds, Stage
 from chaoskit.errors import PortError, UsageError
 from chaoskit.model import Raw, Reached, Right, Target
 from chaoskit.objects import Objects, condition, name, ready, uid
@@ -23,6 +23,8 @@ Way = Literal["load balancer", "node port", "cluster ip", "name"]
 SEEN = "reach"
 """The kind of what it writes down."""
 MOST_TIMES = 500
+LONGEST_TIMEOUT_S = 8.0
+"""One request must end within the deadline of a command in a pod."""
 
 
 class Reach(Action):
@@ -39,6 +41,7 @@ class Reach(Action):
     )
     times: Count = Field(30, ge=1, le=MOST_TIMES, description="how many requests (by node port: on each node)")
     path: str = Field("/", pattern=r"^/\S*$", description="what it is asked for")
+    timeout: Seconds = Field(1.0, gt=0, le=LONGEST_TIMEOUT_S, description="so long each request may take")
     port: Count | None = Field(None, ge=1, le=65535, description="the Service's port; its first where nothing is said")
 
     @model_validator(mode="after")
@@ -67,7 +70,7 @@ class Reach(Action):
         return 1
 
     def longest_s(self, targets: int) -> float:
-        return targets * (LONGEST_CALL_S + self.times)
+        return targets * (LONGEST_CALL_S + self.times * self.timeout)
 
     def perform(self, stage: Stage) -> None:
         (target,) = stage.targets
@@ -80,7 +83,7 @@ class Reach(Action):
         pod = self._asking_pod(stage) if self.from_ else None
         for url, node in self._urls(stage, target):
             began = stage.now()
-            found = stage.cluster.reach(url, self.times, pod)
+            found = stage.cluster.reach(url, self.times, self.timeout, pod)
             about = {"service": target.name, "by": self.by, "node": node, "from": name(pod) if pod else "", "url": url}
             stage.saw(SEEN, {**about, "began": began, "ended": stage.now(), **summed(found)})
 

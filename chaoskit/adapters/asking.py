@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 ASKER = Path(__file__).with_name("asker.py")
-TIMEOUT_S = 1.0
-"""For one request. An address that swallows packets must not use up the time of the whole command."""
 START_S = 5.0
-MOST_IN_A_POD = 8
-"""So many requests that time out still end within the deadline of a command in a pod."""
+IN_A_POD_S = 8.0
+"""Requests of one command in a pod that all time out still end within its deadline."""
 PYTHONS = ("python3", "/usr/local/bin/python3", "/usr/bin/python3")
 
 
-def from_here(url: str, times: int, inside: Callable[[Sequence[str]], Sequence[str]]) -> list[Reached]:
+def from_here(
+    url: str, times: int, timeout_s: float, inside: Callable[[Sequence[str]], Sequence[str]]
+) -> list[Reached]:
     """From where the users are; `inside` makes the command that runs there."""
-    argv = inside([sys.executable, "-I", "-S", str(ASKER), url, str(times), str(TIMEOUT_S)])
-    limit_s = START_S + 2 * TIMEOUT_S * times
+    argv = inside([sys.executable, "-I", "-S", str(ASKER), url, str(times), str(timeout_s)])
+    limit_s = START_S + 2 * timeout_s * times
     try:
         ended = subprocess.run(argv, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired as error:
@@ -38,15 +38,16 @@ def from_here(url: str, times: int, inside: Callable[[Sequence[str]], Sequence[s
     return parsed(ended.stdout, url)
 
 
-def from_pod(configuration: Configuration, pod: Raw, url: str, times: int) -> list[Reached]:
+def from_pod(configuration: Configuration, pod: Raw, url: str, times: int, timeout_s: float) -> list[Reached]:
     """From inside a pod's first container, by its own Python."""
     name, namespace = str(pod["metadata"]["name"]), str(pod["metadata"]["namespace"])
     container = str(pod["spec"]["containers"][0]["name"])
     source = ASKER.read_text(encoding="utf-8")
+    at_once = max(1, int(IN_A_POD_S / timeout_s))
     found = list[Reached]()
     while len(found) < times:
-        some = min(times - len(found), MOST_IN_A_POD)
-        arguments = ["-I", "-S", "-c", source, url, str(some), str(TIMEOUT_S)]
+        some = min(times - len(found), at_once)
+        arguments = ["-I", "-S", "-c", source, url, str(some), str(timeout_s)]
         found += parsed(_output(configuration, name, namespace, container, arguments), url)
     return found
 

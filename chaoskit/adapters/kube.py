@@ -312,10 +312,10 @@ class KubeCluster:
             raise self._api.refusal(call, outcome) from outcome.error
         return outcome.status, outcome.body.decode("utf-8", "replace")
 
-    def reach(self, url: str, times: int, pod: Raw | None = None) -> Sequence[Reached]:
+    def reach(self, url: str, times: int, timeout_s: float, pod: Raw | None = None) -> Sequence[Reached]:
         if pod is None:
-            return asking.from_here(url, times, self._provider.inside if self._provider else list)
-        return asking.from_pod(self._api.client.configuration, pod, url, times)
+            return asking.from_here(url, times, timeout_s, self._provider.inside if self._provider else list)
+        return asking.from_pod(self._api.client.configuration, pod, url, times, timeout_s)
 
     # Watching
 

@@ -215,8 +215,11 @@ class _Window:
 
     @property
     def newcomers(self) -> list[Pod]:
+        """Pods and decisions come by two watches: a pod may be seen just before what it was made for."""
         first = self.first(up=True)
-        return [p for p in self.told.pods if first is not None and first <= p.created <= self.ended]
+        if first is None:
+            return []
+        return [p for p in self.told.pods if first - evidence.WATCH_LAG_S <= p.created <= self.ended]
 
     @property
     def reversals(self) -> list[Look]:

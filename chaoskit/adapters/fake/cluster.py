@@ -142,7 +142,7 @@ class FakeCluster:
 
         return self._call("ask", "pod", pod, namespace, effect)
 
-    def reach(self, url: str, times: int, pod: Raw | None = None) -> Sequence[Reached]:
+    def reach(self, url: str, times: int, timeout_s: float, pod: Raw | None = None) -> Sequence[Reached]:
         self._pass_time()
         host = urlsplit(url).hostname or ""
         found = [self.network.connect(host, inside=pod is not None) for _ in range(times)]

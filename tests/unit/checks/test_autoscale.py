@@ -54,6 +54,14 @@ def test_what_was_measured_is_told_with_its_limit(keys, value, unit):
     assert found.reason.startswith("2 → 3 replicas; ")
 
 
+def test_a_replica_that_is_seen_just_before_its_decision_is_one_of_the_new_ones():
+    """The watches of pods and of autoscalers tell what happens at once in any order."""
+    late = [replace(e, at=12.12) if 12.0 <= e.at < 12.1 else e for e in grown(at=12.0)]
+    found = judged(late, serve_within="5s")
+    assert found.verdict is Verdict.PASSED, found.reason
+    assert found.value == pytest.approx(3.3, abs=0.01)
+
+
 @pytest.mark.parametrize(
     ("keys", "because"),
     [
