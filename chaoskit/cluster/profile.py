@@ -18,8 +18,12 @@ class Profile:
     node_lease_duration: int
     node_monitor_period: int
     node_monitor_grace_period: int
-    node_eviction_interval: int
-    """From one lost node of a zone until the pods of the next may be evicted: one over --node-eviction-rate."""
+    node_eviction_interval: float
+    """From one lost node of a zone until the pods of the next may be evicted: one over --node-eviction-rate.
+
+    Never one second. While no node is ready, evictions are stopped by a limiter that says of itself that it lets one pass
+    a second, so a limiter that really does is never put in its place, and no pod leaves a lost node any more
+    (SwapLimiter, pkg/controller/nodelifecycle/scheduler; fakeNeverRateLimiter, client-go)."""
     not_ready_toleration: int
     unreachable_toleration: int
     hpa_sync_period: int
@@ -59,7 +63,7 @@ ACCELERATED = Profile(
     node_lease_duration=8,
     node_monitor_period=1,
     node_monitor_grace_period=12,
-    node_eviction_interval=1,
+    node_eviction_interval=0.5,
     not_ready_toleration=5,
     unreachable_toleration=5,
     hpa_sync_period=2,

@@ -52,7 +52,12 @@ def test_the_profile_reaches_the_servers(folder: Folder) -> None:
     manager = control_plane.controller_manager(programs, folder, ACCELERATED).argv
     assert "--default-unreachable-toleration-seconds=5" in api
     assert "--node-monitor-grace-period=12s" in manager
-    assert "--node-eviction-rate=1.0" in manager
+    assert "--node-eviction-rate=2.0" in manager
+
+
+def test_no_profile_evicts_from_one_node_a_second() -> None:
+    """With that very rate a cluster whose nodes were all away once would never again evict a pod from a lost node."""
+    assert all(profile.node_eviction_interval != 1 for profile in (ACCELERATED, PLATFORM_DEFAULTS))
 
 
 def test_each_server_of_the_control_side_has_an_identity_of_its_own(folder: Folder) -> None:
