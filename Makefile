@@ -42,6 +42,7 @@ tour: tools ## one experiment for each behaviour of a resilient app (15 minutes)
 	@$(BIN)/chaoskit run experiments/ -l tour=yes
 
 gallery: tools ## every experiment on an app that holds, and on apps with the weakness it catches (an hour; LANES=2 on four cores)
+	@$(BIN)/chaoskit cluster image >/dev/null
 	@$(BIN)/pytest -q $(if $(LANES),-n $(LANES) --maxschedchunk 1) tests/gallery
 
 vm-check: tools ## the cluster on an emulated Debian with its own kernel, systemd and cgroup v2 (about 10 minutes)

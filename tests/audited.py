@@ -91,6 +91,13 @@ class Asked:
         return cls(line["verb"], ref.get("apiGroup", ""), resource, space, named, line["responseStatus"]["code"])
 
 
+def forbidden(asked: Iterable[Asked]) -> set[tuple[str, str, str, str]]:
+    """The rights that were lacking. An API server that has just started again refuses some of what is granted, until it
+    has read the roles."""
+    asked = list(asked)
+    return {one.right for one in asked if one.code == 403} - {one.right for one in asked if one.code < 400}
+
+
 def granted(documents: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str, str, str]]:
     """(verb, group, resource, namespace) of all roles; the last is empty where it is granted in the whole cluster."""
     for role in (d for d in documents if "rules" in d):

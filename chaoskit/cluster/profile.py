@@ -21,8 +21,8 @@ class Profile:
     node_eviction_interval: float
     """From one lost node of a zone until the pods of the next may be evicted: one over --node-eviction-rate.
 
-    Never one second. While no node is ready, evictions are stopped by a limiter that says of itself that it lets one pass
-    a second, so a limiter that really does is never put in its place, and no pod leaves a lost node any more
+    Never one second. While no node is ready, evictions are stopped by a limiter that says of itself that it lets one
+    pass a second, so a limiter that really does is never put in its place, and no pod leaves a lost node any more
     (SwapLimiter, pkg/controller/nodelifecycle/scheduler; fakeNeverRateLimiter, client-go)."""
     not_ready_toleration: int
     unreachable_toleration: int

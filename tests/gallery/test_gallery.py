@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from audited import announced, asked_by, granting, log_size, written
+from audited import announced, asked_by, forbidden, granting, log_size, written
 from started import kubeconfig_of
 
 from chaoskit import journal, rbac, spec
@@ -183,7 +183,7 @@ def run(experiment: Path, app: Path | None, stage: Stage) -> Run:
     )
     stage.kept.put(case_name(experiment, app), row)
     asked = asked_by(USER, stage.cluster, logged)
-    assert [one for one in asked if one.code == 403] == [], said(done)
+    assert forbidden(asked) == set(), said(done)
     assert written(asked) == announced(journal.read(done.folder / journal.FILE)), said(done)
     return done
 

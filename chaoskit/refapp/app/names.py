@@ -3,6 +3,8 @@
 An answer of DNS is used for `NAME_CACHE_SECONDS` (5, the time to live that CoreDNS gives to Services; getaddrinfo does
 not tell it). After that it is looked up again in the background while the old answer is used on, and if DNS does not
 answer the old one is used for a minute: losing DNS must not take the shop down. A first look-up has to wait.
+
+An answer that led nowhere is looked up again sooner: a Service that was made anew has another address.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from dataclasses import dataclass
 
 STALE_SECONDS = 60.0
 LOOKUP_SECONDS = 3.0
+DOUBT_SECONDS = 0.5
+"""An answer that is younger is not doubted: all who were led nowhere together ask once."""
 
 
 class NotFoundError(Exception):
@@ -54,15 +58,26 @@ class Name:
 
     async def address(self) -> tuple[str, int]:
         """One address, in turn if there are several. Raises NotFoundError."""
-        found = self._found
-        age = time.monotonic() - found.at if found else float("inf")
-        if age > self._cache_seconds and self._lookup is None:
-            self._lookup = asyncio.create_task(self._look_up())
-            self._lookup.add_done_callback(self._looked_up)
+        found, age = self._found, self._age()
+        if found is None or age > self._cache_seconds:
+            self._refresh()
         if found is None or age > max(self._cache_seconds, STALE_SECONDS):
             found = await self._first_answer()
         self._turn += 1
         return found.addresses[self._turn % len(found.addresses)], found.port
+
+    def doubt(self) -> None:
+        """Nobody could be connected to at its address. Who keeps a name for ever never doubts it."""
+        if self._age() > DOUBT_SECONDS and self._cache_seconds < float("inf"):
+            self._refresh()
+
+    def _age(self) -> float:
+        return time.monotonic() - self._found.at if self._found else float("inf")
+
+    def _refresh(self) -> None:
+        if self._lookup is None:
+            self._lookup = asyncio.create_task(self._look_up())
+            self._lookup.add_done_callback(self._looked_up)
 
     async def _first_answer(self) -> Found:
         if self._lookup is None:

@@ -239,7 +239,9 @@ class Upstream:
         except NotFoundError as error:
             raise UpstreamError("dns", str(error)) from error
         except TimeoutError as error:
+            self.name.doubt()
             raise UpstreamError("timeout", f"no connection to {self._role} within {CONNECT_SECONDS:g} s") from error
         except OSError as error:
+            self.name.doubt()
             raise UpstreamError("refused", f"no connection to {self._role}: {error}") from error
         return link

@@ -117,6 +117,28 @@ def test_losing_dns_leaves_the_last_answer_in_use_and_a_new_answer_is_taken_up()
     assert failures == 2
 
 
+@pytest.mark.parametrize(("memory", "seen"), [(60, ["10.0.0.1", "10.0.0.2"]), (float("inf"), ["10.0.0.1"] * 2)])
+def test_an_address_that_led_nowhere_is_looked_up_again(memory, seen):
+    known = iter([["10.0.0.1"], ["10.0.0.2"]])
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return next(known)
+
+    async def look_up() -> list[str]:
+        name = names.Name("back", 80, cache_seconds=memory, resolve=resolve)
+        first, _ = await name.address()
+        name.doubt()  # Too young to be doubted.
+        await asyncio.sleep(names.DOUBT_SECONDS + 0.05)
+        again, _ = await name.address()
+        assert again == first
+        for _ in range(3):
+            name.doubt()  # All together ask once.
+        await asyncio.sleep(0.01)
+        return [first, (await name.address())[0]]
+
+    assert asyncio.run(look_up()) == seen
+
+
 def test_several_addresses_are_used_in_turn():
     async def resolve(host: str, port: int) -> list[str]:
         return ["10.0.0.1", "10.0.0.2"]
