@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 Raw: TypeAlias = Mapping[str, Any]
@@ -201,6 +201,12 @@ class Outage:
     """Requests in it that failed."""
     open_end: bool = False
     """No good request came after it: `first_good` is the end of what was recorded."""
+
+    def by_another_clock(self, doubt_s: float) -> Outage:
+        """As a clock sees it that may be off by so much: the bracket is wider, its middle where it was."""
+        half = doubt_s / 2
+        wide = replace(self, last_good=self.last_good - half, first_good=self.first_good + half)
+        return replace(wide, first_bad=self.first_bad + half, last_bad=self.last_bad - half)
 
     @property
     def shortest(self) -> float:

@@ -496,9 +496,10 @@ def _outage(run: Run, name: str, connections: str) -> Outage:
     record, found = run.record, _step(run, name)
     ended = found.ended if found.ended is not None else record.ended
     seen = evidence.outages(record.pulse, STREAMS[connections], found.began, ended, record.pulse_period_s)
-    if not seen.due or seen.blind_s > 2 * record.pulse_period_s:
-        raise InconclusiveError(f"the pulse is blind for {seen.blind_s:.2f} s of “{name}”")
-    return seen.longest or Outage(found.began, found.began, found.began, found.began, 0)
+    longest = seen.longest or Outage(found.began, found.began, found.began, found.began, 0)
+    if seen.due == seen.not_sent or seen.silence_s > max(longest.longest, 2 * record.pulse_period_s):
+        raise InconclusiveError(f"the pulse saw nothing for {seen.silence_s:.2f} s of “{name}”, no outage either")
+    return longest.by_another_clock(record.load_clock_s)
 
 
 def _step(run: Run, name: str) -> StepRecord:

@@ -157,9 +157,11 @@ def _conditions(record: Record, axis: Axis) -> Iterator[Row]:
 
 
 def _with_ends(looks: Sequence[ConditionRecord]) -> list[tuple[ConditionRecord, float]]:
-    """What a look says is so until the next one, but not for longer than a look usually takes."""
+    """What a look says is so until the next one; where nobody looked on, for as long as a look usually takes."""
     following = [c.at for c in looks[1:]] + [looks[-1].at + LOOK_S]
-    return [(c, min(after, c.at + 2 * LOOK_S)) for c, after in zip(looks, following, strict=True)]
+    return [
+        (c, after if after - c.at <= 2 * LOOK_S else c.at + LOOK_S) for c, after in zip(looks, following, strict=True)
+    ]
 
 
 def _spells(looks: Sequence[tuple[ConditionRecord, float]]) -> list[list[tuple[ConditionRecord, float]]]:

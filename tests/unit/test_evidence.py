@@ -77,6 +77,14 @@ def test_an_outage_that_the_window_cuts_is_followed_to_its_end():
     assert found.seconds == pytest.approx(0.5, abs=0.01)
 
 
+@given(doubt=st.floats(0, 2))
+def test_another_clock_widens_the_bracket_around_its_middle(doubt):
+    (seen,) = evidence.outages(paced(3.0, down=[(0.9, 1.4)]), Stream.FRESH, 0.0, 3.0, 0.01).outages
+    told = seen.by_another_clock(doubt)
+    assert told.seconds == pytest.approx(seen.seconds)
+    assert told.uncertainty == pytest.approx(seen.uncertainty + doubt)
+
+
 def test_an_outage_without_end_says_so():
     (found,) = evidence.outages(paced(2.0, down=[(1.0, 9.0)]), Stream.FRESH, 0.0, 2.0, 0.01).outages
     assert found.open_end

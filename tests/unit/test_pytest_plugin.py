@@ -172,6 +172,15 @@ def down(world: FakeWorld) -> None:
     world.clock.at(4.0, lambda: world.load.outage(world.clock.now(), world.clock.now() + 2, Outcome.REFUSED))
 
 
+def blind(world: FakeWorld) -> None:
+    """For a second of the step the pulse sends nothing."""
+    world.clock.at(4.0, lambda: world.load.outage(world.clock.now(), world.clock.now() + 1, Outcome.NOT_SENT))
+
+
+def now_and_then(world: FakeWorld) -> None:
+    world.load.unsent = 0.01
+
+
 def unknown(world: FakeWorld) -> None:
     del world.metrics.table["strange"]
 
@@ -242,6 +251,32 @@ def test_a_single_run_has_its_own_report(pytester):
     assert found["chaoskit_report"].endswith("report.html")
 
 
+def in_python(pytester, test, *told: Told):
+    """A file with one test, which has to pass."""
+    file = pytester.makepyfile(test)
+    shop = (manifests.deployment("front", 3), manifests.service("front", kind="LoadBalancer"))
+    (pytester.path / "shop.yaml").write_text(yaml.safe_dump_all(shop))
+    (pytester.path / "pod-kill.yaml").write_text(REPEATED)
+    options = (str(file), "--chaoskit-prometheus", "fake")
+    pytester.runpytest_inprocess("-q", *options, plugins=[Plugin(list(told))]).assert_outcomes(passed=1)
+
+
+WHAT_NOBODY_SAW = """\
+import pytest
+from chaoskit.pytest_plugin import InconclusiveError
+
+def test_what_may_hide_is_no_answer(chaos):
+    run = chaos.run("pod-kill.yaml", repeat=2)
+    with pytest.raises(InconclusiveError, match=r"saw nothing for 1\\.\\d+ s of"):
+        run.runs[0].outage("lose a pod")
+    assert run.runs[1].outage("lose a pod").seconds < 1
+"""
+
+
+def test_an_outage_that_may_hide_where_nothing_was_sent_is_not_told(pytester):
+    in_python(pytester, WHAT_NOBODY_SAW, blind, now_and_then)
+
+
 FROM_PYTHON = """\
 import pytest
 
@@ -263,9 +298,4 @@ def test_all_runs_count(chaos):
 
 
 def test_the_fixture_repeats_too(pytester):
-    pytester.makepyfile(FROM_PYTHON)
-    shop = (manifests.deployment("front", 3), manifests.service("front", kind="LoadBalancer"))
-    (pytester.path / "shop.yaml").write_text(yaml.safe_dump_all(shop))
-    (pytester.path / "pod-kill.yaml").write_text(REPEATED)
-    files = ("test_the_fixture_repeats_too.py", "--chaoskit-prometheus", "fake")
-    pytester.runpytest_inprocess("-q", *files, plugins=[Plugin([nothing, down])]).assert_outcomes(passed=1)
+    in_python(pytester, FROM_PYTHON, nothing, down)
