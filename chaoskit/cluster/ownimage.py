@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,7 +26,12 @@ CONTAINERFILE = "Containerfile"
 METADATA = "METADATA"
 ABOUT = (METADATA, "entry_points.txt", "licenses/LICENSE")
 LIBRARIES = "libraries"  # As the Containerfile calls them.
-PIP = (sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore")
+# Each node unpacks the image: what is imported is compiled while it is made, and what is never imported is left out.
+PIP = (
+    *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"),
+    "--no-compile",
+)
+UNUSED = ("kubernetes/aio",)
 
 
 def ensure(say: Say) -> Path:
@@ -57,7 +63,7 @@ class _Plan:
         self._base = python_part(store, say, "own-base", containers.WHEELS_PACKAGES)
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         self._libraries = Part(
-            "own-libraries", (python, platform.machine(), *self._dependencies), self._install_libraries, 30.0
+            "own-libraries", (python, platform.machine(), *UNUSED, *self._dependencies), self._install_libraries, 30.0
         )
         content = _digests({CONTAINERFILE: self._containerfile, **self._code})
         inputs = (self._base.folder_name, self._libraries.folder_name, *content)
@@ -74,6 +80,8 @@ class _Plan:
     def _install_libraries(self, target: Path) -> None:
         argv = (*PIP, "--target", str(target / LIBRARIES), *self._dependencies)
         tools_of(self.store).run("installing chaoskit's libraries", argv)
+        for folder in UNUSED:
+            shutil.rmtree(target / LIBRARIES / folder)
 
     def _build_image(self, target: Path) -> None:
         tools = tools_of(self.store)

@@ -203,9 +203,14 @@ def said(done: Run) -> str:
 
 
 def longest_first(experiments: Sequence[Path]) -> list[Path]:
-    """By what each took last, so that no lane still has a long one to run when the other has none left."""
+    """By what each took last, so that no lane still has a long one to run when the other has none left. Who loads an
+    image comes behind all who switch a node off: a node that starts again takes in anew what was loaded."""
     rows = json.loads(ROWS.read_text())
-    return sorted(experiments, key=lambda path: -rows.get(case_name(path, None), {"seconds": 0.0})["seconds"])
+    order = sorted(experiments, key=lambda path: -rows.get(case_name(path, None), {"seconds": 0.0})["seconds"])
+    loading = [path for path in order if (load := spec.load(path).load) is not None and load.workers]
+    others = [path for path in order if path not in loading]
+    behind = 1 + max(at for at, path in enumerate(others) if "power_off_node:" in path.read_text())
+    return [*others[:behind], *loading, *others[behind:]]
 
 
 @pytest.mark.parametrize("experiment", [pytest.param(path, id=path.stem) for path in longest_first(EXPERIMENTS)])
