@@ -744,7 +744,8 @@ chaoskit run experiments/ -l tier=nightly  # all that carry the label
 chaoskit run experiments/pod-kill.yaml --app tests/weak/one-replica-unprobed
 pytest experiments/                        # each file as a test
 make tour                                  # one for each behaviour, in a quarter of an hour
-make gallery                               # all of them, and each on the weak apps, in about an hour
+make gallery                               # all of them, two at once, in a quarter of an hour
+make weak                                  # each on the apps that it must fail on, in a quarter of an hour
 ```
 
 The tour is what carries the label `tour: "yes"`: `chaoskit run experiments/ -l tour=yes`.

@@ -5,9 +5,9 @@ chaoskit comes as an account with exactly the rights that `chaoskit rbac` writes
 logs who asked for what: nothing may be forbidden, no change be without its line in the journal, and no line without its
 change.
 
-`make gallery` runs it, in as many LANES at once as it is told, each on a cluster of its own. A lane wants two cores: on
-two, two lanes ran the 34 experiments in 15 minutes, and three or four of them did not pass for want of a processor.
-docs/bench/gallery.md tells what each case measured when it last ran; the runs themselves are in runs/gallery.
+`make gallery` runs the first half, `make weak` the second, in as many LANES at once as they are told, each on a cluster
+of its own: two on two cores. docs/bench/gallery.md tells what each case measured when it last ran; the runs themselves
+are in runs/gallery.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class Kept:
         lines = "\n".join(_line(case, rows.get(case)) for case in holds + fails)
         return f"""# The gallery, as each case last ran
 
-`make gallery`: every experiment on the app that it names, and on each app with the weakness that it is meant to catch.
-The {self._profile} profile, {os.cpu_count()} cores. On apps that hold: {_sum(rows, holds)}.
+`make gallery`: every experiment on the app that it names; `make weak`: on each app with the weakness that it is meant
+to catch. The {self._profile} profile, {os.cpu_count()} cores. On apps that hold: {_sum(rows, holds)}.
 On weak ones: {_sum(rows, fails)}. "At once": so many cases ran side by side, each on a cluster of its own.
 
 | experiment on app | verdict | what decided it | seconds | at once | load average before | day |
