@@ -3,7 +3,9 @@
 A program by itself, on the standard library alone: chaoskit runs it where the users are, and hands its text to the
 Python of a pod (`python3 -c`), so that whoever asks does so from the very place whose way is to be tried.
 
-    asker.py URL TIMES TIMEOUT_S
+    asker.py URL TIMES TIMEOUT_S [WITHIN_S]
+
+Within so many seconds it begins each request but the first; it may thus ask fewer times than it was told.
 """
 
 import http.client
@@ -46,11 +48,12 @@ def ask(url: str, timeout_s: float) -> dict[str, object]:
     return {**found, "seconds": round(time.monotonic() - began, 6)}
 
 
-def main(url: str, times: str, timeout_s: str) -> None:
-    found = []
-    for _ in range(int(times)):
-        found.append(ask(url, float(timeout_s)))
+def main(url: str, times: str, timeout_s: str, within_s: str = "inf") -> None:
+    until = time.monotonic() + float(within_s)
+    found = [ask(url, float(timeout_s))]
+    while len(found) < int(times) and time.monotonic() + PAUSE_S < until:
         time.sleep(PAUSE_S)
+        found.append(ask(url, float(timeout_s)))
     sys.stdout.write(json.dumps(found) + "\n")
 
 

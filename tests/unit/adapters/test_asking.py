@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -65,6 +67,15 @@ def test_silence_is_a_timeout():
         (found,) = asking.from_here(f"http://127.0.0.1:{silent.getsockname()[1]}/", 1, 0.3, list)
     assert found.error == "timeout"
     assert 0.3 <= found.seconds < 1
+
+
+def test_it_stops_asking_in_time_but_asks_once():
+    """A command in a pod has a deadline; the rest is asked by the next one."""
+    with shop() as (url, _):
+        for within, asked in ((-1, [1]), (0.2, range(2, 12)), (60, [30])):
+            argv = [sys.executable, str(asking.ASKER), f"{url}/", "30", "1", str(within)]
+            ended = subprocess.run(argv, capture_output=True, text=True, check=True)
+            assert len(asking.parsed(ended.stdout, url)) in asked
 
 
 def test_a_name_that_nobody_knows_is_told_as_that():
