@@ -56,7 +56,7 @@ def judged(folder, named, shop, told=lambda world: None):
     folder.mkdir(exist_ok=True)
     world = FakeWorld(7)
     for name, query in plan.queries(experiment, NAMESPACE, world.metrics.scrape_interval()).items():
-        good = 0.0 if name in ("errors", "unreadable") else 50.0
+        good = 0.0 if name in ("errors", "page_errors", "unreadable") else 50.0
         world.metrics.table[query] = lambda _at, good=good: good
     told(world)
     run = play(Story(world, Plan(experiment, RUN, NAMESPACE, 7, manifests=shop), folder))
