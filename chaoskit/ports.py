@@ -44,6 +44,8 @@ MASTER_PORT = 5557
 """Of a Locust master: Locust's own default."""
 LONGEST_FREEZE_S = 60.0
 """A frozen server goes on after this by itself, should nobody be left to thaw it."""
+REACH_WITHIN_S = 8.0
+"""For all requests of one command in a pod, and so for each: it ends within its deadline if the last one times out."""
 CONTROL_SERVERS = ("etcd", "kube-apiserver", "kube-scheduler", "kube-controller-manager")
 NODE_SERVERS = ("kubelet", "containerd")
 """Named with their node, as in `kubelet@node1`."""

@@ -17,14 +17,13 @@ from chaoskit.contracts import LONGEST_CALL_S, Action, Count, RefField, Seconds,
 from chaoskit.errors import PortError, UsageError
 from chaoskit.model import Raw, Reached, Right, Target
 from chaoskit.objects import Objects, condition, name, ready, uid
+from chaoskit.ports import REACH_WITHIN_S
 from chaoskit.units import count
 
 Way = Literal["load balancer", "node port", "cluster ip", "name"]
 SEEN = "reach"
 """The kind of what it writes down."""
 MOST_TIMES = 500
-LONGEST_TIMEOUT_S = 8.0
-"""One request must end within the deadline of a command in a pod."""
 
 
 class Reach(Action):
@@ -41,7 +40,7 @@ class Reach(Action):
     )
     times: Count = Field(30, ge=1, le=MOST_TIMES, description="how many requests (by node port: on each node)")
     path: str = Field("/", pattern=r"^/\S*$", description="what it is asked for")
-    timeout: Seconds = Field(1.0, gt=0, le=LONGEST_TIMEOUT_S, description="so long each request may take")
+    timeout: Seconds = Field(1.0, gt=0, le=REACH_WITHIN_S, description="so long each request may take")
     port: Count | None = Field(None, ge=1, le=65535, description="the Service's port; its first where nothing is said")
 
     @model_validator(mode="after")

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 from chaoskit.adapters import podexec
 from chaoskit.errors import PortError
 from chaoskit.model import Raw, Reached
+from chaoskit.ports import REACH_WITHIN_S
 
 if TYPE_CHECKING:
     from kubernetes.client import Configuration
 
 ASKER = Path(__file__).with_name("asker.py")
 START_S = 5.0
-IN_A_POD_S = 8.0
-"""For all requests of one command in a pod, so that it ends within its deadline if the last of them times out."""
 PYTHONS = ("python3", "/usr/local/bin/python3", "/usr/bin/python3")
 
 
@@ -45,7 +44,7 @@ def from_pod(configuration: Configuration, pod: Raw, url: str, times: int, timeo
     source = ASKER.read_text(encoding="utf-8")
     found = list[Reached]()
     while len(found) < times:
-        left, within_s = times - len(found), IN_A_POD_S - timeout_s
+        left, within_s = times - len(found), REACH_WITHIN_S - timeout_s
         arguments = ["-I", "-S", "-c", source, url, str(left), str(timeout_s), str(within_s)]
         found += parsed(_output(configuration, name, namespace, container, arguments), url)
     return found

@@ -16,8 +16,7 @@ from chaoskit.cluster.state import Folder
 RETENTION = "6h"
 SCRAPE_INTERVAL = "1s"
 # What these two tell of themselves is long (the API server: 1 MB), and no verdict rests on it.
-KUBELET_INTERVAL = "5s"
-API_SERVER_INTERVAL = "2s"
+LONGER_INTERVALS = {"kubelet": "5s", "apiserver": "2s"}
 
 PROCESS = "process_(cpu_seconds_total|resident_memory_bytes|start_time_seconds)|go_goroutines"
 KEPT = {
@@ -69,8 +68,15 @@ def scrape_configuration(folder: Folder) -> dict[str, Any]:
             "scrape_timeout": "900ms",
             "evaluation_interval": SCRAPE_INTERVAL,
         },
-        # Nothing leaves the machine, so compressing would only cost time, twice.
-        "scrape_configs": [{**job, "enable_compression": False} for job in _jobs(folder)],
+        "scrape_configs": [
+            {
+                **job,
+                "scrape_interval": LONGER_INTERVALS.get(job["job_name"], SCRAPE_INTERVAL),
+                # Nothing leaves the machine, so compressing would only cost time, twice.
+                "enable_compression": False,
+            }
+            for job in _jobs(folder)
+        ],
     }
 
 
@@ -78,7 +84,7 @@ def _jobs(folder: Folder) -> list[dict[str, Any]]:
     return [
         _pods(folder),
         _nodes(folder, "cadvisor", "/metrics/cadvisor"),
-        {**_nodes(folder, "kubelet", "/metrics"), "scrape_interval": KUBELET_INTERVAL},
+        _nodes(folder, "kubelet", "/metrics"),
         _api_server(folder),
         _dns(folder),
         _fixed("kube-state-metrics", f"127.0.0.1:{network.STATE_METRICS_PORT}", honor_labels=True),
@@ -139,7 +145,6 @@ def _api_server(folder: Folder) -> dict[str, Any]:
     return {
         **_fixed("apiserver", f"{network.GATEWAY}:{network.API_PORT}"),
         "scheme": "https",
-        "scrape_interval": API_SERVER_INTERVAL,
         "tls_config": _identity(folder),
         "metric_relabel_configs": _keep("apiserver"),
     }

@@ -27,10 +27,8 @@ METADATA = "METADATA"
 ABOUT = (METADATA, "entry_points.txt", "licenses/LICENSE")
 LIBRARIES = "libraries"  # As the Containerfile calls them.
 # Each node unpacks the image: what is imported is compiled while it is made, and what is never imported is left out.
-PIP = (
-    *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--root-user-action=ignore"),
-    "--no-compile",
-)
+QUIETLY = ("--quiet", "--disable-pip-version-check", "--root-user-action=ignore")
+PIP = (sys.executable, "-m", "pip", "install", *QUIETLY, "--no-compile")
 UNUSED = ("kubernetes/aio",)
 
 

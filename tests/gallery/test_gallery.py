@@ -207,9 +207,11 @@ def longest_first(experiments: Sequence[Path]) -> list[Path]:
     image comes behind all who switch a node off: a node that starts again takes in anew what was loaded."""
     rows = json.loads(ROWS.read_text())
     order = sorted(experiments, key=lambda path: -rows.get(case_name(path, None), {"seconds": 0.0})["seconds"])
-    loading = [path for path in order if (load := spec.load(path).load) is not None and load.workers]
+    known = {path: spec.load(path) for path in order}
+    off = [path for path in order if any(step.action.verb == "power_off_node" for step in known[path].steps)]
+    loading = [path for path in order if (load := known[path].load) is not None and load.workers]
     others = [path for path in order if path not in loading]
-    behind = 1 + max(at for at, path in enumerate(others) if "power_off_node:" in path.read_text())
+    behind = others.index(off[-1]) + 1
     return [*others[:behind], *loading, *others[behind:]]
 
 

@@ -73,6 +73,12 @@ def test_prometheus_has_the_jobs_that_queries_name(folder: Folder) -> None:
     assert jobs == ["pods", "cadvisor", "kubelet", "apiserver", "coredns", "kube-state-metrics", "chaoskit"]
 
 
+def test_what_verdicts_rest_on_is_scraped_once_a_second(folder: Folder) -> None:
+    configured = monitoring.scrape_configuration(folder)["scrape_configs"]
+    longer = {job["job_name"] for job in configured if job["scrape_interval"] != monitoring.SCRAPE_INTERVAL}
+    assert longer == {"kubelet", "apiserver"}
+
+
 def test_scrapes_come_once_a_second(folder: Folder) -> None:
     assert monitoring.scrape_configuration(folder)["global"]["scrape_interval"] == "1s"
 
